@@ -1,0 +1,65 @@
+"""The records: frozen, validated when made, without any knowledge of JSON, rows or state machines."""
+
+from dts_fsm.records.answers import (
+    EventVerdict,
+    Explanation,
+    OperationRecord,
+    Plan,
+    SearchFileStatus,
+    SearchParameters,
+    SearchResults,
+    StagingStatus,
+)
+from dts_fsm.records.checksum import Checksum
+from dts_fsm.records.operations import (
+    FileOutcome,
+    Operation,
+    OperationCode,
+    OperationRequest,
+    OperationStatus,
+    SourceSummary,
+    Transfer,
+)
+from dts_fsm.records.specification import Descriptor, Destination, FileTransfer, Specification, User
+from dts_fsm.records.status import (
+    FileRecord,
+    FileState,
+    HistoryRecord,
+    JournalRecord,
+    Message,
+    TransferRecord,
+    TransferStatus,
+    TransferStatusCode,
+)
+
+__all__ = [
+    "Checksum",
+    "Descriptor",
+    "Destination",
+    "EventVerdict",
+    "Explanation",
+    "FileOutcome",
+    "FileRecord",
+    "FileState",
+    "FileTransfer",
+    "HistoryRecord",
+    "JournalRecord",
+    "Message",
+    "Operation",
+    "OperationCode",
+    "OperationRecord",
+    "OperationRequest",
+    "OperationStatus",
+    "Plan",
+    "SearchFileStatus",
+    "SearchParameters",
+    "SearchResults",
+    "SourceSummary",
+    "Specification",
+    "StagingStatus",
+    "Transfer",
+    "TransferRecord",
+    "TransferStatus",
+    "TransferStatusCode",
+    "User",
+]
