@@ -62,8 +62,8 @@ class Endpoint(Protocol):
 
         Does not wait for the move. Idempotent: a second call with the same ``operation_id`` moves nothing twice,
         whether the first is still running, has ended, or was lost in a crash; a file that is at its destination
-        already, complete and right, is reported as skipped. Each file appears at its destination whole and verified, or not at
-        all.
+        already, complete and right, is reported as skipped. Each file appears at its destination whole and verified,
+        or not at all.
 
         Raises:
             IncompatibleDestinationError: there is no way from here to that endpoint.
@@ -153,8 +153,8 @@ class Handler(Protocol):
     def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:
         """Say which operations the transfer needs in the state that it has just entered.
 
-        Pure: no effects, the same answer to the same question. Fired by the statechart's ``enter`` callbacks, again when
-        a suspended transfer resumes: work that is running or has succeeded is not begun twice.
+        Pure: no effects, the same answer to the same question. Fired by the statechart's ``enter`` callbacks, again
+        when a suspended transfer resumes: work that is running or has succeeded is not begun twice.
         """
         ...
 

@@ -1,0 +1,97 @@
+"""Which keys a configuration file may have, and of what kind their values are."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+
+class Kind(enum.Enum):
+    """What the value of a key must be; the value says it to the reader of an error."""
+
+    TEXT = "text"
+    COUNT = "a whole number, one or more"
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    FLAG = "true or false"
+    SECRET = "text that is kept secret"
+    PATH = "a path; a relative one starts at the configuration file's folder"
+    ANY = "any value"
+
+
+ENDPOINT_KEYS: Mapping[str, Kind] = {
+    "name": Kind.TEXT,
+    "id": Kind.TEXT,
+    "provider": Kind.TEXT,
+    "credential": Kind.TEXT,
+    "auth": Kind.ANY,
+    "root": Kind.TEXT,
+}
+DATABASE_KEYS: Mapping[str, Kind] = {
+    "name": Kind.TEXT,
+    "organization": Kind.TEXT,
+    "endpoint": Kind.TEXT,
+    "endpoints": Kind.ANY,
+    "credential": Kind.TEXT,
+    "secret": Kind.SECRET,
+    "provider": Kind.TEXT,
+}
+
+_S3: Mapping[str, Kind] = {
+    "bucket": Kind.TEXT,
+    "region": Kind.TEXT,
+    "base_path": Kind.TEXT,
+    "data_path": Kind.TEXT,
+    "endpoint_url": Kind.TEXT,
+    "base_url": Kind.TEXT,
+    "path_style": Kind.FLAG,
+    "use_path_style": Kind.FLAG,
+    "disable_ssl": Kind.FLAG,
+    "access_key_id": Kind.TEXT,
+    "secret_key": Kind.SECRET,
+    "session_token": Kind.SECRET,
+    "profile": Kind.TEXT,
+    "anonymous": Kind.FLAG,
+    "max_parts": Kind.COUNT,
+    "workers": Kind.COUNT,
+}
+_SERVICE_DATABASE: Mapping[str, Kind] = {
+    "url": Kind.TEXT,
+    "base_url": Kind.TEXT,
+    "delete_after": Kind.NUMBER,
+    "data_directory": Kind.PATH,
+    "users": Kind.TEXT,
+    "archive": Kind.TEXT,
+}
+
+# The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
+# somebody else's: its factory knows its keys.
+ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
+    "local": {"workers": Kind.COUNT, "base_path": Kind.TEXT, "data_path": Kind.TEXT},
+    "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
+    "s3": _S3,
+}
+DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
+    "catalog": {"catalog": Kind.TEXT, "users": Kind.TEXT, "archive": Kind.TEXT},
+    "s3": {**_S3, "delete_after": Kind.NUMBER, "users": Kind.TEXT},
+    "jdp": _SERVICE_DATABASE,
+    "kbase": _SERVICE_DATABASE,
+    "nmdc": _SERVICE_DATABASE,
+}
+
+_SENSITIVE = re.compile(r"(?:^|[_-])(?:secret|password|passwd|passphrase|token|(?:secret|private|api)[_-]?key)$", re.I)
+
+
+def is_sensitive(key: str) -> bool:
+    """True for the keys of other people's providers whose value is taken for a secret, by their name."""
+    return _SENSITIVE.search(key) is not None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to say after "there is no such name": the nearest of those known, or else all of them."""
+    names = sorted(known)
+    if near := get_close_matches(name, names, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"known are: {', '.join(names) or 'none'}"

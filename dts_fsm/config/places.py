@@ -1,0 +1,148 @@
+"""Credentials, endpoints and databases: frozen, validated when made, whether from a file or in memory.
+
+Errors name the key as a file has it (``endpoints.tape.provider``); who reads a file adds its name and the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from dts_fsm.config.secret import Secret
+from dts_fsm.errors import (
+    ConfigurationError,
+    InvalidCredentialConfigError,
+    InvalidDatabaseConfigError,
+    InvalidEndpointConfigError,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Credential:
+    """How dts_fsm identifies itself to a provider.
+
+    Attributes:
+        name: its key in the section ``credentials``.
+        id: the user's or client's id; "" where a secret is all that is needed.
+        secret: None where an id is all that is needed.
+    """
+
+    name: str
+    id: str = ""
+    secret: Secret | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a credential that says nothing."""
+        if not self.id and self.secret is None:
+            raise InvalidCredentialConfigError("needs an id, a secret, or both", key=f"credentials.{self.name}.id")
+
+
+def _keys_only(options: Mapping[str, Any]) -> str:
+    return f"<{', '.join(options) or 'none'}>"
+
+
+def _options() -> Any:
+    # A third party's option may hold a secret under any name: a repr shows the keys alone.
+    return attrs.field(factory=dict, converter=dict, repr=_keys_only)
+
+
+def check_name(section: str, name: Any, error: type[ConfigurationError]) -> None:
+    """Refuse a name that is empty, not text, not printable, or has a colon (custom destinations are cut there)."""
+    if not isinstance(name, str) or not name or not name.isprintable() or ":" in name:
+        raise error("a name must be printable text without ':' and not empty", key=f"{section}.{name}")
+
+
+@attrs.frozen(kw_only=True)
+class EndpointConfig:
+    """An endpoint of the section ``endpoints``.
+
+    Attributes:
+        key: its name there.
+        title: what people call it; in a file ``name``.
+        id: its id at its provider, a UUID for globus; "" where there is none.
+        provider: who moves the bytes: "local", "s3", "globus", ...
+        credential: for the provider, or None.
+        root: the folder, in the provider's own terms, below which everything lies.
+        options: the provider's own keys; values whose key sounds of a secret are ``Secret``.
+
+    Raises:
+        InvalidEndpointConfigError: no provider; a bad name; an id that globus cannot use.
+    """
+
+    key: str
+    title: str = ""
+    id: str = ""
+    provider: str
+    credential: Credential | None = None
+    root: str = "/"
+    options: Mapping[str, Any] = _options()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no provider can work with."""
+        check_name("endpoints", self.key, InvalidEndpointConfigError)
+        if not isinstance(self.provider, str) or not self.provider:
+            raise InvalidEndpointConfigError(
+                "is missing: say who moves the bytes, for example 'local', 's3' or 'globus'",
+                key=f"endpoints.{self.key}.provider",
+            )
+        if self.provider == "globus" and not _is_uuid(self.id):
+            raise InvalidEndpointConfigError(
+                "must be the UUID of a Globus collection: copy it from the collection's page",
+                key=f"endpoints.{self.key}.id",
+            )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return UUID(text).int != 0
+    except (ValueError, AttributeError):
+        return False
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseConfig:
+    """A database of the section ``databases``.
+
+    Attributes:
+        key: its name there; the one that clients use.
+        title: what people call it; in a file ``name``.
+        organization: who runs it.
+        endpoints: the endpoints where its files are, functional name -> name in ``endpoints``; ``{"": name}`` for one
+            that has no functional name.
+        credential, secret: for the database's own service, or None.
+        provider: its kind where a file says it, else None; ``Config.database_provider`` finds it out.
+        options: the provider's own keys; values whose key sounds of a secret are ``Secret``.
+
+    Raises:
+        InvalidDatabaseConfigError: no endpoints, or a bad name.
+    """
+
+    key: str
+    title: str = ""
+    organization: str = ""
+    endpoints: Mapping[str, str] = attrs.field(converter=dict)
+    credential: Credential | None = None
+    secret: Secret | None = None
+    provider: str | None = None
+    options: Mapping[str, Any] = _options()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a database without files."""
+        check_name("databases", self.key, InvalidDatabaseConfigError)
+        if not self.endpoints:
+            raise InvalidDatabaseConfigError(
+                "is missing: name the endpoint where its files are, or several under 'endpoints'",
+                key=f"databases.{self.key}.endpoint",
+            )
+
+
+def database_provider(key: str, explicit: str | None, endpoint_provider: str | None) -> str | None:
+    """The kind of a database: what is said, else its own name, else by its endpoint's provider; None where none tells."""
+    if explicit:
+        return explicit
+    if key in ("jdp", "kbase", "nmdc"):
+        return key
+    return {"s3": "s3", "local": "catalog"}.get(endpoint_provider or "")

@@ -1,0 +1,1 @@
+"""Databases: where users find files and ask for them to be staged."""

@@ -1,0 +1,207 @@
+"""Files of a folder that others can write to, opened and copied without ever leaving that folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+from uuid import uuid4
+
+from dts_fsm.errors import InvalidDatabaseConfigError, SizeMismatchError, UnsafePathError
+
+T = TypeVar("T")
+
+TEMPORARY_PREFIX = ".dts-"
+"""How the names of unfinished files begin; a scan leaves such files out."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# without O_NONBLOCK the opening of a FIFO that nobody writes to would never end
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@contextmanager
+def folder_beneath(root: Path, parts: list[str], *, create: bool = False) -> Iterator[int]:
+    """Give a descriptor of the folder ``parts`` below ``root``, closed afterwards.
+
+    The root itself may be a symbolic link, nothing below it. ``create`` makes folders that are missing.
+
+    Raises:
+        UnsafePathError: a component is a symbolic link, or no folder.
+        OSError: a folder does not exist or may not be entered.
+    """
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in parts:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=folder)
+            try:
+                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            except OSError as error:
+                raise _unsafe(error, "/".join(parts)) from error
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def open_beneath(root: Path, path: str) -> int:
+    """Give a descriptor, opened for reading, of the regular file ``path`` below ``root``; the caller closes it.
+
+    Raises:
+        UnsafePathError: a component is a symbolic link, or the file is not a regular one.
+        OSError: the file does not exist or may not be read.
+    """
+    *parents, name = path.split("/")
+    with folder_beneath(root, parents) as folder:
+        try:
+            file = os.open(name, _FILE, dir_fd=folder)
+        except OSError as error:
+            raise _unsafe(error, path) from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UnsafePathError(f"{path}: it is not a regular file")
+    return file
+
+
+def size_beneath(root: Path, path: str) -> int | None:
+    """Give the size in bytes of the regular file ``path`` below ``root``; None where there is no such file."""
+    try:
+        file = open_beneath(root, path)
+    except (OSError, UnsafePathError):
+        return None
+    try:
+        return os.fstat(file).st_size
+    finally:
+        os.close(file)
+
+
+def _unsafe(error: OSError, path: str) -> Exception:
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return UnsafePathError(f"{path}: a component of it is a symbolic link, or not a folder")
+    return error
+
+
+def copy_beneath(source: Path, destination: Path, path: str, *, size_bytes: int) -> None:
+    """Leave the file ``path`` of the folder ``source`` whole at the same path of ``destination``, or nothing new there.
+
+    What was there is replaced by one rename. Durable and idempotent; a crash leaves at most a temporary file. The
+    time of modification is kept.
+
+    Raises:
+        UnsafePathError: a component on either side is a symbolic link, or the source is not a regular file.
+        SizeMismatchError: the source does not have ``size_bytes``.
+        OSError: it cannot be read or written.
+    """
+    *parents, name = path.split("/")
+    temporary = f"{TEMPORARY_PREFIX}{uuid4().hex}.part"
+    with (
+        open(open_beneath(source, path), "rb", buffering=0) as reader,
+        folder_beneath(destination, parents, create=True) as folder,
+    ):
+        with suppress(FileNotFoundError):
+            if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+                raise UnsafePathError(f"{path}: a symbolic link is in its place at the destination")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with open(os.open(temporary, flags, 0o666, dir_fd=folder), "wb", buffering=0) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+                if writer.tell() != size_bytes:
+                    raise SizeMismatchError(path, size_bytes, writer.tell())
+                modified_ns = os.fstat(reader.fileno()).st_mtime_ns
+                os.utime(writer.fileno(), ns=(modified_ns, modified_ns))
+                os.fsync(writer.fileno())
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        os.fsync(folder)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Leave the file with this content, durable, or as it was.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}.part")
+    try:
+        with open(temporary, "xb") as writer:
+            writer.write(content)
+            writer.flush()
+            os.fsync(writer.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with folder_beneath(path.parent, []) as folder:
+        os.fsync(folder)
+
+
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """Give the content of a regular file of at most ``max_bytes``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InvalidDatabaseConfigError: it is too large, is not a regular file, or cannot be read.
+    """
+    with _opened(path) as file:
+        return _content(path, file, max_bytes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", closefd=True)  # noqa: SIM115
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InvalidDatabaseConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidDatabaseConfigError("it is not a regular file", file=str(path))
+        yield file
+
+
+def _content(path: Path, file: BinaryIO, max_bytes: int) -> bytes:
+    content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InvalidDatabaseConfigError(f"it is larger than {max_bytes} bytes", file=str(path))
+    return content
+
+
+def _stamp(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_mtime_ns, info.st_size, info.st_ino
+
+
+class Rereader(Generic[T]):
+    """What a file says, parsed again only after the file has changed (time of modification, size or inode).
+
+    May be called from several threads; a file that changes is parsed once.
+    """
+
+    def __init__(self, parse: Callable[[Path, bytes], T], *, max_bytes: int) -> None:
+        self._parse, self._max_bytes = parse, max_bytes
+        self._lock = threading.Lock()
+        self._last: tuple[Path, tuple[int, int, int], T] | None = None
+
+    def get(self, path: Path) -> T:
+        """Give what ``parse`` makes of the file's present content.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            InvalidDatabaseConfigError: as ``read_file``, and whatever ``parse`` raises.
+        """
+        with self._lock, _opened(path) as file:
+            stamp = _stamp(os.fstat(file.fileno()))
+            if self._last is None or self._last[:2] != (path, stamp):
+                self._last = path, stamp, self._parse(path, _content(path, file, self._max_bytes))
+            return self._last[2]

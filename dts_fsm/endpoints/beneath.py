@@ -1,0 +1,152 @@
+"""Finding and opening files below a root folder: no link, no race and no odd file leads outside it or blocks.
+
+Paths are walked one component at a time, each opened relative to the folder before it and never through a link that
+the kernel would follow. Whatever somebody renames meanwhile, every folder reached was below the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from dts_fsm.errors import UnsafePathError
+from dts_fsm.records.checks import normal_path, path_fault
+
+MAX_LINKS = 40
+"""How many symbolic links one path may lead through. Source: Linux, path_resolution(7)."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_STEP = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH needs no read permission
+_REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def open_root(root: str) -> int:
+    """Give a file descriptor of the root folder, which may itself be reached through links; the caller closes it.
+
+    Raises:
+        OSError: it does not exist, is no folder, or may not be read.
+    """
+    return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def components(path: str) -> list[str]:
+    """Give the components of a relative path, at least one.
+
+    Raises:
+        UnsafePathError: the path is absolute, leads upwards, names nothing, or has control characters.
+    """
+    if fault := path_fault(path):
+        raise UnsafePathError(fault)
+    return normal_path(path).split("/")
+
+
+@contextmanager
+def found(root: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Give the folder, the name in it and the status of the regular file at ``path`` below ``root``.
+
+    The folder is a file descriptor, good for the ``dir_fd`` of other calls until the context ends. Symbolic links are
+    followed as long as they are relative and stay below the root.
+
+    Raises:
+        UnsafePathError: a link leads outside the root, or what is there is not a regular file.
+        OSError: it is not there, or its folder may not be searched.
+    """
+    pending = components(path)[::-1]
+    folders: list[int] = []
+    num_links = 0
+    try:
+        while pending:
+            name = pending.pop()
+            here = folders[-1] if folders else root
+            if name == "..":  # from a link: back to the folder through which we came, never to the kernel's ".."
+                if not folders:
+                    raise UnsafePathError(f"{path}: a symbolic link leads outside the endpoint's root")
+                os.close(folders.pop())
+                continue
+            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                target = os.readlink(name, dir_fd=here)
+                num_links += 1
+                if target.startswith("/") or num_links > MAX_LINKS:
+                    raise UnsafePathError(f"{path}: a symbolic link leads outside the endpoint's root, or in circles")
+                pending.extend(part for part in reversed(target.split("/")) if part not in ("", "."))
+            elif stat.S_ISDIR(status.st_mode) and pending:
+                folders.append(os.open(name, _STEP, dir_fd=here))
+            elif stat.S_ISREG(status.st_mode) and not pending:
+                yield here, name, status
+                return
+            else:
+                break
+        raise UnsafePathError(f"{path}: is not a regular file")
+    finally:
+        for folder in folders:
+            os.close(folder)
+
+
+def open_regular(folder: int, name: str) -> int:
+    """Give a file descriptor for reading the regular file ``name`` in ``folder``, without following a link or blocking.
+
+    Raises:
+        UnsafePathError: it is a link, folder, FIFO, socket or device.
+        OSError: it is not there or may not be read.
+    """
+    # Looking first, because opening a FIFO or a device can have effects on whoever is at its other end.
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise UnsafePathError(f"{name}: is not a regular file")
+    fd = os.open(name, _REGULAR, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnsafePathError(f"{name}: is not a regular file")
+    return fd
+
+
+def open_source(root: int, path: str) -> int:
+    """Give a file descriptor for reading the regular file at ``path`` below ``root``; raises what ``found`` raises."""
+    with found(root, path) as (folder, name, _):
+        return open_regular(folder, name)
+
+
+def make_folder(root: int, parts: Sequence[str], *, sync: bool = False) -> int:
+    """Make the folder ``parts`` below ``root`` where it is missing, and give a file descriptor of it.
+
+    No symbolic link is followed here, not even one that stays below the root: whoever may make links in one folder of
+    a destination could otherwise direct deliveries into another.
+
+    Args:
+        sync: also make the entries of all folders on the way durable, whoever made them.
+
+    Raises:
+        UnsafePathError: a component is a link or a file.
+        OSError: a folder may not be read or made.
+    """
+    here = os.dup(root)
+    try:
+        for part in parts:
+            try:
+                below = _enter(here, part)
+            except OSError as error:
+                if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                    raise UnsafePathError(f"{'/'.join(parts)}: {part!r} is not a folder") from error
+                raise
+            try:
+                if sync:
+                    os.fsync(here)
+            finally:
+                os.close(here)
+                here = below
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def _enter(here: int, part: str) -> int:
+    try:
+        return os.open(part, _FOLDER, dir_fd=here)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another worker was first
+            os.mkdir(part, dir_fd=here)
+        return os.open(part, _FOLDER, dir_fd=here)

@@ -1,0 +1,211 @@
+"""The endpoint of local folders: whatever this machine's file systems reach."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from dts_fsm.endpoints.beneath import found, open_root
+from dts_fsm.endpoints.jobs import Job
+from dts_fsm.endpoints.moving import Batch, Meter, batches, move_batch
+from dts_fsm.errors import (
+    IncompatibleDestinationError,
+    InvalidEndpointConfigError,
+    PermanentError,
+    TransientError,
+    UnsafePathError,
+)
+from dts_fsm.interfaces import Endpoint
+from dts_fsm.records import Descriptor, FileOutcome, FileTransfer, OperationCode, OperationStatus
+
+if TYPE_CHECKING:
+    from dts_fsm.config import EndpointConfig
+
+MAX_REMEMBERED = 1000
+"""How many moves whose end has been told are remembered, so that the answer can be given again."""
+
+_HOPELESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP})
+
+
+class LocalEndpoint:
+    """A folder of this machine, and workers that copy, verified, from it to the folders of other local endpoints.
+
+    Each file is copied in bounded memory, hashed on the way, compared with its size and checksum, written beside its
+    target and renamed: a target is whole, old or new, at every instant. Permission bits and modification times are
+    kept, ownership, setuid bits and extended attributes are not. A target that is already there, with the right size
+    and checksum, is skipped; without a checksum to compare with, source and target are both hashed.
+
+    Nothing leaves the root. At a source, symbolic links are followed where they are relative and stay below the root;
+    at a destination none is followed, and none is replaced. What is not a regular file is refused, without blocking.
+
+    What a killed process has begun is not known to the next: ``statuses`` answers LOST, and the same submission
+    finishes the work, skips what had arrived, and clears away the unfinished files.
+
+    Args:
+        root: an existing folder.
+        name: the endpoint's name in the configuration; for messages.
+        workers: how many files are moved at once, at least 1.
+        executor: what moves the bytes instead of the endpoint's own threads: processes, or a cluster whose workers see
+            both roots under the same paths. It remains the caller's to shut down. Work is given to it in small batches
+            of files; progress and cancellation then go batch by batch, not within a file, and what a canceled batch
+            still does is ignored.
+        durable: what is reported as moved survives a power cut. False is several times faster with small files.
+
+    Raises:
+        InvalidEndpointConfigError: the root is not an existing folder, or ``workers`` is not a whole number above 0.
+    """
+
+    provider = "local"
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        name: str = "local",
+        workers: int = 4,
+        executor: Executor | None = None,
+        durable: bool = True,
+    ) -> None:
+        self.name = name
+        self._root = os.path.abspath(root)
+        if not os.path.isdir(self._root):
+            raise InvalidEndpointConfigError(
+                f"{self._root!r} is not an existing folder: make it, or correct the root", key=f"endpoints.{name}.root"
+            )
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+            raise InvalidEndpointConfigError(
+                f"must be a whole number above 0, not {workers!r}", key=f"endpoints.{name}.workers"
+            )
+        self._workers, self._executor, self._durable = workers, executor, durable
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._jobs: dict[UUID, Job] = {}
+        self._told: dict[UUID, None] = {}  # moves whose end has been told, the oldest first
+
+    @classmethod
+    def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:
+        """Make the endpoint that a section of the configuration describes; its only option is ``workers``.
+
+        Raises:
+            InvalidEndpointConfigError: the root is not an existing folder, or an option is unknown or wrong.
+        """
+        for option in config.options:
+            if option != "workers":
+                raise InvalidEndpointConfigError(
+                    "a local endpoint has no such option: it has 'workers'", key=f"endpoints.{config.key}.{option}"
+                )
+        return cls(root=config.root, name=config.key, executor=executor, **config.options)
+
+    @property
+    def root(self) -> str:
+        """The folder below which everything lies, as an absolute path."""
+        return self._root
+
+    def close(self) -> None:
+        """Stop the workers and wait for them; moves that have not ended are forgotten and become LOST.
+
+        Idempotent. The endpoint remains usable: the next ``transfer`` starts workers again.
+        """
+        with self._lock:
+            pool, self._pool = self._pool, None
+            live = {id_: job for id_, job in self._jobs.items() if job.status().code is OperationCode.RUNNING}
+            for id_ in live:
+                del self._jobs[id_]
+        for job in live.values():
+            job.cancel()
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
+        """Give for each descriptor's id whether a regular file of its size is at its path, links as for a source.
+
+        Raises:
+            PermanentError: the root does not exist, or a folder may not be searched.
+            TransientError: the file system cannot answer now.
+        """
+        try:
+            root = open_root(self._root)
+            try:
+                return {descriptor.id: _is_staged(root, descriptor) for descriptor in descriptors}
+            finally:
+                os.close(root)
+        except OSError as error:
+            kind = PermanentError if error.errno in _HOPELESS else TransientError
+            raise kind(f"the endpoint {self.name!r} cannot look into {self._root!r}: {error.strerror}") from error
+
+    def transfers(self) -> Sequence[UUID]:
+        """Give the ids of the moves that are known, the oldest first."""
+        with self._lock:
+            return tuple(self._jobs)
+
+    def transfer(self, destination: Endpoint, files: Sequence[FileTransfer], *, operation_id: UUID) -> UUID:
+        """Begin to move the files, and give ``operation_id``; nothing happens if a move of this id is known.
+
+        Does not wait. What is wrong with a file appears in its outcome, and does not stop the others.
+
+        Raises:
+            IncompatibleDestinationError: the destination is not a local endpoint.
+        """
+        if not isinstance(destination, LocalEndpoint):
+            raise IncompatibleDestinationError(self.provider, destination.provider)
+        work = batches(
+            files,
+            source_root=self._root,
+            destination_root=destination.root,
+            operation_id=operation_id,
+            durable=destination._durable,
+        )
+        job = Job(work, num_files=len(files), submit=self._submit, window=2 * self._workers)
+        with self._lock:
+            if operation_id in self._jobs:
+                return operation_id
+            self._jobs[operation_id] = job
+        job.start()
+        return operation_id
+
+    def statuses(self, ids: Sequence[UUID]) -> Mapping[UUID, OperationStatus]:
+        """Give the status of each move; its cost does not depend on the number of files.
+
+        A move whose end has not been told is always remembered, of the others the newest ``MAX_REMEMBERED``.
+        """
+        with self._lock:
+            jobs = {id_: self._jobs.get(id_) for id_ in ids}
+            answers = {
+                id_: job.status() if job else OperationStatus(code=OperationCode.LOST) for id_, job in jobs.items()
+            }
+            for id_, answer in answers.items():
+                if answer.code not in (OperationCode.RUNNING, OperationCode.LOST):
+                    self._told.setdefault(id_)
+            while len(self._told) > MAX_REMEMBERED:
+                oldest = next(iter(self._told))
+                del self._told[oldest], self._jobs[oldest]
+        return answers
+
+    def cancel(self, id: UUID) -> None:  # noqa: A002 - the word of the protocol
+        """Ask the move to stop, within the file under way; what has arrived stays. Idempotent, does not wait."""
+        with self._lock:
+            job = self._jobs.get(id)
+        if job is not None:
+            job.cancel()
+
+    def _submit(self, batch: Batch, meter: Meter) -> Future[list[FileOutcome]]:
+        if self._executor is not None:
+            return self._executor.submit(move_batch, batch)
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=f"dts-{self.name}")
+            return self._pool.submit(move_batch, batch, meter)
+
+
+def _is_staged(root: int, descriptor: Descriptor) -> bool:
+    try:
+        with found(root, descriptor.path or "") as (_, _, status):
+            return status.st_size == descriptor.bytes
+    except (FileNotFoundError, UnsafePathError):
+        return False

@@ -1,0 +1,174 @@
+"""Connections to the store's file: one that writes, a few that read.
+
+Every SQLite fault leaves this module as one of our own errors. A commit that raised is unknown: the writing connection
+is closed and opened again, and the caller reads what is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from dts_fsm.errors import DtsError, StoreDamagedError, StoreError
+from dts_fsm.store.schema import check_ours, migrate
+
+_HEADER = b"SQLite format 3\x00"
+_BUSY_TIMEOUT_S = 30.0
+_MINIMUM = (3, 37, 0)
+"""STRICT tables. Source: SQLite release history, 3.37.0."""
+
+
+def translated(error: sqlite3.Error, file: str) -> StoreError:
+    """The error of ours for one of SQLite's."""
+    text = str(error)
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+        return StoreDamagedError(
+            f"the store {file} is damaged ({text}); it was left as it is: restore a backup, or run "
+            "`dts-fsm store check` to see what is wrong"
+        )
+    if "locked" in text or "busy" in text:
+        return StoreError(f"the store {file} is locked by another program for more than {_BUSY_TIMEOUT_S:g} s: {text}")
+    if "readonly" in text:
+        return StoreError(f"the store {file} cannot be written: {text}; check the permissions of file and folder")
+    return StoreError(f"the store {file} failed: {text}")
+
+
+class Connections:
+    """The open connections to one store file.
+
+    Args:
+        path: the file; it is made (mode 0600) where it does not exist, unless ``create`` is False.
+        synchronous: "full" survives a power cut, "normal" may lose the last commits in one.
+
+    Raises:
+        StoreForeignError, StoreDamagedError, StoreError: see ``errors``.
+    """
+
+    def __init__(self, path: Path, *, synchronous: Literal["full", "normal"] = "full", create: bool = True) -> None:
+        if sqlite3.sqlite_version_info < _MINIMUM:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
+        self.path = path
+        self._synchronous = synchronous
+        self._checkpoints = False
+        self._lock = threading.RLock()
+        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._closed = False
+        self._prepare_file(create)
+        try:
+            writer = self._connect()
+            try:
+                check_ours(writer, str(path))
+                migrate(writer, str(path))
+            except BaseException:
+                writer.close()
+                raise
+            self._writer: sqlite3.Connection | None = writer
+        except sqlite3.Error as error:
+            raise translated(error, str(path)) from error
+
+    def _prepare_file(self, create: bool) -> None:
+        try:
+            if create and not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            with self.path.open("rb") as file:
+                header = file.read(len(_HEADER))
+        except OSError as error:
+            raise StoreError(f"the store {self.path} cannot be opened: {error.strerror or error}") from error
+        if header and header != _HEADER:
+            raise StoreDamagedError(
+                f"{self.path} is not an SQLite database and was left as it is: give another file or data_dir"
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, cached_statements=256
+        )
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={1000 if self._checkpoints else 0}")
+        return connection
+
+    def checkpoint_here(self, here: bool) -> None:
+        """From now on this process moves the write-ahead log into the file, or leaves that to the scheduler's process.
+
+        Source: sqlite.org, "WAL-reset bug": several processes that write and checkpoint may damage a file.
+        """
+        with self._lock:
+            self._checkpoints = here
+            if self._writer is not None:
+                self._writer.execute(f"PRAGMA wal_autocheckpoint={1000 if here else 0}")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the writing connection inside BEGIN IMMEDIATE; commit at the end, roll back on an exception.
+
+        Raises:
+            StoreError: whether the transaction took effect is unknown; the next one sees what is true.
+        """
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"the store {self.path} is closed")
+            try:
+                if self._writer is None:
+                    self._writer = self._connect()
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._writer
+                except DtsError:
+                    self._writer.execute("ROLLBACK")
+                    raise
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._abandon_writer()
+                raise translated(error, str(self.path)) from error
+            except DtsError:
+                raise
+            except BaseException:
+                self._abandon_writer()
+                raise
+
+    def _abandon_writer(self) -> None:
+        if self._writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.close()
+            self._writer = None
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """Give a reading connection for a while; what it reads is one consistent state per statement."""
+        try:
+            connection = self._readers.get_nowait()
+        except queue.Empty:
+            try:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only=ON")
+            except sqlite3.Error as error:
+                raise translated(error, str(self.path)) from error
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise translated(error, str(self.path)) from error
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed:
+            connection.close()
+        else:
+            self._readers.put(connection)
+
+    def close(self) -> None:
+        """Close every connection. Readers that are in use close when they are done. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._abandon_writer()
+            while True:
+                try:
+                    self._readers.get_nowait().close()
+                except queue.Empty:
+                    return

@@ -1,0 +1,321 @@
+"""The store's answers to questions: statuses, files, history, pages of transfers, the journal. Nothing here writes."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import attrs
+
+from dts_fsm.errors import StoreDamagedError, TransferNotFoundError
+from dts_fsm.records import (
+    Destination,
+    FileRecord,
+    FileState,
+    HistoryRecord,
+    JournalRecord,
+    Message,
+    OperationRecord,
+    SourceSummary,
+    Specification,
+    TransferRecord,
+    TransferStatus,
+    TransferStatusCode,
+)
+from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
+from dts_fsm.store.connections import Connections
+
+
+def time_of(seconds: float) -> datetime:
+    """The aware UTC time of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _maybe_time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else time_of(seconds)
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """What never changes of a transfer."""
+
+    specification: Specification
+    destination: Destination
+    sources: tuple[SourceSummary, ...]
+
+
+_STATUS = """
+  state, message, num_files, files_transferred, files_skipped, reason, num_bytes, bytes_transferred,
+  created_at, updated_at, completed_at"""
+_LIVE_PROGRESS = """
+SELECT coalesce(sum(files_transferred), 0), coalesce(sum(files_skipped), 0), coalesce(sum(bytes_transferred), 0)
+FROM operations WHERE transfer = ? AND due_at IS NOT NULL"""
+
+
+def _status(row: Sequence[Any], progress: Sequence[int] = (0, 0, 0)) -> TransferStatus:
+    state, message, num_files, files, skipped, reason, num_bytes, moved, created, updated, completed = row
+    return TransferStatus(
+        code=TransferStatusCode(state),
+        message=message,
+        num_files=num_files,
+        num_files_transferred=min(files + progress[0], num_files),
+        num_files_skipped=min(skipped + progress[1], num_files),
+        reason=reason,
+        num_bytes=num_bytes,
+        num_bytes_transferred=min(moved + progress[2], num_bytes),
+        created_at=time_of(created),
+        updated_at=time_of(updated),
+        completed_at=_maybe_time(completed),
+    )
+
+
+class Queries:
+    """Reads of one store; safe from any thread, and while another process writes."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def _rowid(self, db: sqlite3.Connection, transfer_id: UUID) -> int:
+        found = db.execute("SELECT id FROM transfers WHERE uuid = ?", (str(transfer_id),)).fetchone()
+        if found is None:
+            raise TransferNotFoundError(transfer_id)
+        return cast(int, found[0])
+
+    def rowid(self, transfer_id: UUID) -> int:
+        """Give the transfer's row id; TransferNotFoundError where there is none."""
+        with self._connections.reader() as db:
+            return self._rowid(db, transfer_id)
+
+    def status(self, transfer_id: UUID) -> TransferStatus:
+        """Give the transfer's status, the progress of its live operations included."""
+        with self._connections.reader() as db:
+            row = db.execute(f"SELECT id, {_STATUS} FROM transfers WHERE uuid = ?", (str(transfer_id),)).fetchone()
+            if row is None:
+                raise TransferNotFoundError(transfer_id)
+            progress = db.execute(_LIVE_PROGRESS, (row[0],)).fetchone()
+        return _status(row[1:], progress)
+
+    def stored(self, rowid: int) -> Stored:
+        """Give what never changes of the transfer with this row id."""
+        with self._connections.reader() as db:
+            found = db.execute("SELECT record FROM specifications WHERE transfer = ?", (rowid,)).fetchone()
+        if found is None:
+            raise TransferNotFoundError(rowid)
+        return from_json(found[0], Stored)
+
+    def transfer(self, transfer_id: UUID) -> TransferRecord:
+        """Give the transfer's record."""
+        with self._connections.reader() as db:
+            rowid = self._rowid(db, transfer_id)
+        return self._transfers("t.id = ?", (rowid,), 1)[0]
+
+    def transfers(
+        self,
+        *,
+        state: str | None = None,
+        user: str | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[TransferRecord]:
+        """Give a page of transfers, newest first: those created before ``after``, at most ``limit``."""
+        conditions, values = ["1"], list[object]()
+        for column, value in (("state", state), ("orcid", user), ("source", source)):
+            if value is not None:
+                conditions.append(f"t.{column} = ?")
+                values.append(value)
+        if after is not None:
+            conditions.append("t.id < ?")
+            values.append(self.rowid(after))
+        return self._transfers(" AND ".join(conditions), values, limit)
+
+    def _transfers(self, condition: str, values: Sequence[object], limit: int) -> list[TransferRecord]:
+        with self._connections.reader() as db:
+            rows = db.execute(
+                f"SELECT t.id, t.uuid, t.retry_of, t.retried_by, s.record, {_STATUS} FROM transfers t "
+                f"JOIN specifications s ON s.transfer = t.id WHERE {condition} ORDER BY t.id DESC LIMIT ?",
+                (*values, limit),
+            ).fetchall()
+            progress = [db.execute(_LIVE_PROGRESS, (row[0],)).fetchone() for row in rows]
+        records = []
+        for (_, uuid, retry_of, retried_by, record, *status), moved in zip(rows, progress, strict=True):
+            stored = from_json(record, Stored)
+            records.append(
+                TransferRecord(
+                    id=UUID(uuid),
+                    status=_status(status, moved),
+                    specification=stored.specification,
+                    created_at=time_of(status[8]),
+                    folder=stored.destination.folder(uuid),
+                    retry_of=UUID(retry_of) if retry_of else None,
+                    retried_by=UUID(retried_by) if retried_by else None,
+                )
+            )
+        return records
+
+    def files(self, rowid: int) -> list[FileRecord]:
+        """Give the files of the transfer with this row id, in order of file id."""
+        with self._connections.reader() as db:
+            rows = db.execute(
+                "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, descriptor "
+                "FROM files WHERE transfer = ? ORDER BY file_id",
+                (rowid,),
+            ).fetchall()
+        return [
+            FileRecord(
+                descriptor=descriptor_from_resource(load_json(descriptor)),
+                endpoint=endpoint,
+                state=FileState(state),
+                observed_bytes=observed_bytes,
+                observed_hash=observed_hash,
+                attempts=attempts,
+                error=error,
+            )
+            for endpoint, state, observed_bytes, observed_hash, attempts, error, descriptor in rows
+        ]
+
+    def history(self, transfer_id: UUID) -> list[HistoryRecord]:
+        """Give every transition of the transfer and its operations, oldest first."""
+        with self._connections.reader() as db:
+            rowid = self._rowid(db, transfer_id)
+            rows = db.execute(
+                "SELECT h.seq, o.uuid, coalesce(o.kind, 'transfer'), h.event, h.source, h.target, h.at, h.message "
+                "FROM history h LEFT JOIN operations o ON o.id = h.operation WHERE h.transfer = ? ORDER BY h.seq",
+                (rowid,),
+            ).fetchall()
+        return [
+            HistoryRecord(
+                seq=seq,
+                transfer_id=transfer_id,
+                operation_id=UUID(operation) if operation else None,
+                machine=machine,
+                event=event,
+                source=source,
+                target=target,
+                time=time_of(at),
+                message=message,
+            )
+            for seq, operation, machine, event, source, target, at, message in rows
+        ]
+
+    def operations(self, rowid: int) -> list[OperationRecord]:
+        """Give the operations of the transfer with this row id, oldest first."""
+        with self._connections.reader() as db:
+            rows = db.execute(
+                "SELECT uuid, handler, kind, endpoint, state, attempts, due_at, message "
+                "FROM operations WHERE transfer = ? ORDER BY id",
+                (rowid,),
+            ).fetchall()
+        return [
+            OperationRecord(
+                id=UUID(uuid),
+                handler=handler,
+                kind=kind,
+                endpoint=endpoint,
+                state=state,
+                attempts=attempts,
+                next_poll_at=_maybe_time(due_at),
+                message=message,
+            )
+            for uuid, handler, kind, endpoint, state, attempts, due_at, message in rows
+        ]
+
+    def requested(self, rowid: int) -> str | None:
+        """Give what a user has asked of the transfer and the scheduler has not taken up yet, or None."""
+        with self._connections.reader() as db:
+            found = db.execute(
+                "SELECT kind FROM requests WHERE transfer = ? ORDER BY id DESC LIMIT 1", (rowid,)
+            ).fetchone()
+        return found[0] if found else None
+
+    def last_seq(self) -> int:
+        """Give the number of the newest transition in the history, 0 where there is none."""
+        with self._connections.reader() as db:
+            return cast(int, db.execute("SELECT coalesce(max(seq), 0) FROM history").fetchone()[0])
+
+    def messages(self, after: int, limit: int = 1000, transfer_id: UUID | None = None) -> tuple[list[Message], int]:
+        """Give the transfers' transitions after a number, oldest first, and the number up to which was looked."""
+        with self._connections.reader() as db:
+            last = db.execute(
+                "SELECT max(seq) FROM (SELECT seq FROM history WHERE seq > ? ORDER BY seq LIMIT ?)", (after, limit)
+            ).fetchone()[0]
+            if last is None:
+                return [], after
+            condition, values = ("AND t.uuid = ?", (str(transfer_id),)) if transfer_id else ("", ())
+            rows = db.execute(
+                "SELECT h.seq, t.uuid, h.at, h.event, h.source, h.message, h.target, h.message, t.num_files, "
+                "h.files_transferred, h.files_skipped, h.reason, t.num_bytes, h.bytes_transferred, t.created_at, h.at, "
+                "CASE WHEN h.at = t.completed_at THEN h.at END "
+                "FROM history h JOIN transfers t ON t.id = h.transfer "
+                f"WHERE h.seq > ? AND h.seq <= ? AND h.operation IS NULL {condition} ORDER BY h.seq",
+                (after, last, *values),
+            ).fetchall()
+        return [_message(row) for row in rows], last
+
+    def journal(
+        self,
+        start: datetime | None = None,
+        stop: datetime | None = None,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        manifests: bool = True,
+    ) -> list[JournalRecord]:
+        """Give the records of transfers that ended from ``start`` up to but without ``stop``, in order of their end."""
+        conditions, values = ["1"], list[object]()
+        for condition, value in (
+            ("stop_time >= ?", start.timestamp() if start else None),
+            ("stop_time < ?", stop.timestamp() if stop else None),
+            ("status = ?", status),
+        ):
+            if value is not None:
+                conditions.append(condition)
+                values.append(value)
+        with self._connections.reader() as db:
+            rows = db.execute(
+                "SELECT uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, "
+                f"num_files, description, {'manifest' if manifests else 'NULL'} FROM journal "
+                f"WHERE {' AND '.join(conditions)} ORDER BY stop_time, id LIMIT ?",
+                (*values, -1 if limit is None else limit),
+            ).fetchall()
+        return [_journal_record(row) for row in rows]
+
+
+def _message(row: Sequence[Any]) -> Message:
+    seq, uuid, at, event, source, message, *status = row
+    target = status[0]
+    what = "created" if event == "create" else f"{source} -> {target}"
+    return Message(
+        description=f"transfer {uuid}: {what}" + (f": {message}" if message else ""),
+        transfer_id=UUID(uuid),
+        status=_status(status),
+        time=time_of(at),
+        seq=seq,
+    )
+
+
+def _journal_record(row: Sequence[Any]) -> JournalRecord:
+    uuid, source, destination, orcid, start, stop, status, reason, size, num_files, description, manifest = row
+    if manifest is not None:
+        try:
+            manifest = load_json(zlib.decompress(manifest))
+        except zlib.error as error:
+            raise StoreDamagedError(f"the manifest of {uuid} in the journal cannot be read: {error}") from error
+    return JournalRecord(
+        id=UUID(uuid),
+        source=source,
+        destination=destination,
+        orcid=orcid,
+        start_time=time_of(start),
+        stop_time=time_of(stop),
+        status=status,
+        reason=reason,
+        payload_size=size,
+        num_files=num_files,
+        description=description,
+        manifest=manifest,
+    )

@@ -1,0 +1,157 @@
+"""The hot rows of the store as light objects: the state machines' models, and nothing that is slow to build.
+
+The scheduler makes one object for each due row, the machines change it, the store writes it back when its version is
+still the one that was read. The order of the fields is the order of the columns.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+import attrs
+
+from dts_fsm.records import FileOutcome
+
+
+@attrs.define(eq=False)
+class OperationRow:
+    """One operation: the model of the operation chart's machine."""
+
+    rowid: int
+    uuid: str
+    transfer: int
+    handler: str
+    kind: str
+    endpoint: str
+    phase: str
+    began_at: float
+    state: str
+    version: int
+    chart: str
+    due_at: float | None
+    changed_at: float
+    progressed_at: float
+    submitted: int = 0
+    generation: int = 0
+    attempts: int = 0
+    losses: int = 0
+    handle: str | None = None
+    message: str = ""
+    reason: str | None = None
+    files_transferred: int = 0
+    files_skipped: int = 0
+    bytes_transferred: int = 0
+    # not stored
+    permanent: bool = False
+    lost: bool = False
+    dirty: bool = False
+
+    @property
+    def id(self) -> UUID:
+        """The operation's public id."""
+        return UUID(self.uuid)
+
+    @property
+    def submission_id(self) -> UUID:
+        """The id under which the provider knows the present generation of submissions."""
+        return self.id if self.generation == 0 else uuid5(self.id, str(self.generation))
+
+
+@attrs.define(eq=False)
+class TransferRow:
+    """One transfer: the model of the transfer chart's machine, with its operations, oldest first."""
+
+    rowid: int
+    uuid: str
+    state: str
+    version: int
+    chart: str
+    due_at: float | None
+    deadline_at: float | None
+    updated_at: float
+    completed_at: float | None
+    suspended_from: str
+    wanted: str
+    reason: str | None
+    message: str
+    num_unstaged: int
+    files_transferred: int
+    files_skipped: int
+    bytes_transferred: int
+    num_files: int
+    num_bytes: int
+    created_at: float
+    # not stored here
+    operations: list[OperationRow] = attrs.Factory(list)
+    dirty: bool = False
+
+    @property
+    def id(self) -> UUID:
+        """The transfer's public id."""
+        return UUID(self.uuid)
+
+    @property
+    def phase(self) -> str:
+        """The state whose operations count: the one that an inactive transfer was suspended from."""
+        return self.suspended_from or self.state
+
+
+def stored_columns(kind: type, last: str) -> tuple[str, ...]:
+    """The names of a row class's columns, up to and including ``last``."""
+    names = [field.name if field.name != "rowid" else "id" for field in attrs.fields(kind)]
+    return tuple(names[: names.index(last) + 1])
+
+
+TRANSFER_COLUMNS = stored_columns(TransferRow, "created_at")
+OPERATION_COLUMNS = stored_columns(OperationRow, "bytes_transferred")
+
+TRANSFER_HOT = TRANSFER_COLUMNS[TRANSFER_COLUMNS.index("state") : TRANSFER_COLUMNS.index("num_files")]
+"""The columns of a transfer that change."""
+
+OPERATION_HOT = OPERATION_COLUMNS[OPERATION_COLUMNS.index("state") :]
+"""The columns of an operation that change."""
+
+
+@attrs.define(eq=False)
+class HistoryEntry:
+    """One transition that is to be recorded; ``operation`` None means the transfer itself."""
+
+    operation: OperationRow | None
+    event: str
+    source: str
+    target: str
+    at: float
+    message: str = ""
+    reason: str | None = None
+    progress: tuple[int, int, int] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class JournalEntry:
+    """The journal's record of an ended transfer; the rest is in the transfer's own row."""
+
+    status: str
+    description: str
+    manifest: str | None
+
+
+@attrs.define(eq=False)
+class Change:
+    """What one tick does to one transfer: applied whole, or not at all."""
+
+    transfer: TransferRow
+    history: list[HistoryEntry] = attrs.Factory(list)
+    new_operations: list[OperationRow] = attrs.Factory(list)
+    files: list[FileOutcome] = attrs.Factory(list)
+    journal: JournalEntry | None = None
+    requests: list[int] = attrs.Factory(list)
+    manifest: str | None = None
+
+
+@attrs.frozen
+class RequestRow:
+    """What a user asks of a live transfer: "cancel", "suspend" or "resume"."""
+
+    rowid: int
+    transfer: int
+    kind: str

@@ -1,0 +1,337 @@
+"""The SQLite store as the engine's and scheduler's side sees it: claim, load, commit, request, lease, prune."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import zlib
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+import attrs
+
+from dts_fsm.errors import IdempotencyConflictError, NothingToRetryError, StoreError
+from dts_fsm.records import FileState, Plan
+from dts_fsm.serialization import dump_json, unstructure
+from dts_fsm.store.connections import Connections
+from dts_fsm.store.lease import Lease
+from dts_fsm.store.rows import (
+    OPERATION_COLUMNS,
+    OPERATION_HOT,
+    TRANSFER_COLUMNS,
+    TRANSFER_HOT,
+    Change,
+    OperationRow,
+    RequestRow,
+    TransferRow,
+)
+
+
+def _columns(names: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in names)
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _setting(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} = ?" for name in names)
+
+
+_UPDATE_TRANSFER = f"UPDATE transfers SET {_setting(TRANSFER_HOT)} WHERE id = ? AND version = ?"
+_UPDATE_OPERATION = f"UPDATE operations SET {_setting(OPERATION_HOT)} WHERE id = ? AND version = ?"
+_INSERT_OPERATION = (
+    f"INSERT INTO operations ({_columns(OPERATION_COLUMNS[1:])}) VALUES ({_marks(OPERATION_COLUMNS[1:])})"
+)
+_SELECT_TRANSFERS = f"SELECT {_columns(TRANSFER_COLUMNS)} FROM transfers WHERE id IN "
+_SELECT_OPERATIONS = f"SELECT {_columns(OPERATION_COLUMNS)} FROM operations WHERE transfer IN "
+_INSERT_HISTORY = """
+INSERT INTO history (transfer, operation, event, source, target, at, message, reason,
+                     files_transferred, files_skipped, bytes_transferred)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_UPDATE_FILE = """
+UPDATE files SET state = ?, observed_bytes = ?, observed_hash = ?, error = ?, attempts = attempts + ?
+WHERE transfer = ? AND file_id = ?"""
+_INSERT_JOURNAL = """
+INSERT INTO journal (uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, num_files,
+                     description, manifest)
+SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, ?
+FROM transfers WHERE id = ?"""
+_INSERT_TRANSFER = f"""
+INSERT INTO transfers ({_columns(TRANSFER_COLUMNS[1:])}, source, destination, orcid, idempotency_key, retry_of)
+VALUES ({_marks(TRANSFER_COLUMNS[1:])}, ?, ?, ?, ?, ?)"""
+
+_ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """A transfer that is to be stored: its row and first operations, and the plan with what never changes.
+
+    Attributes:
+        key: the idempotency key, or None.
+        retry_of: the ended transfer whose failed files this one moves again, or None.
+    """
+
+    change: Change
+    plan: Plan
+    key: str | None = None
+    retry_of: UUID | None = None
+
+
+class SqliteStore:
+    """All state of one installation, in one SQLite file.
+
+    Args:
+        path: the file, usually ``data_dir/dts.db``.
+        synchronous: "full" (a promise survives a power cut) or "normal" (faster for single commits on slow disks).
+        create: False refuses to make a new file.
+
+    Raises:
+        StoreForeignError: the file is something else, or of a newer version: it is left as it is.
+        StoreDamagedError: the file is damaged: it is left as it is.
+    """
+
+    def __init__(
+        self, path: str | Path, *, synchronous: Literal["full", "normal"] = "full", create: bool = True
+    ) -> None:
+        self.path = Path(path)
+        if not create and not self.path.exists():
+            raise StoreError(f"there is no store {self.path}: nothing was ever transferred with this configuration")
+        self.connections = Connections(self.path, synchronous=synchronous, create=create)
+        self._lease = Lease(self.connections)
+
+    # Creating
+
+    def create(self, admissions: Sequence[Admission]) -> list[UUID]:
+        """Store the transfers in one commit, and give their ids in the same order.
+
+        A transfer whose idempotency key is known already is not stored again: the id of the first is given.
+
+        Raises:
+            IdempotencyConflictError: a key is known with another specification; nothing was stored.
+            NothingToRetryError: the transfer to retry is retried already; nothing was stored.
+        """
+        with self.connections.transaction() as db:
+            return [self._create(db, admission) for admission in admissions]
+
+    def _create(self, db: sqlite3.Connection, admission: Admission) -> UUID:
+        plan, change = admission.plan, admission.change
+        row, specification = change.transfer, plan.specification
+        record = dump_json(
+            unstructure(
+                {
+                    "specification": specification,
+                    "destination": plan.destination,
+                    "sources": plan.sources,
+                }
+            )
+        )
+        if admission.key is not None:
+            known = db.execute(
+                "SELECT uuid, record FROM transfers JOIN specifications ON transfer = id WHERE idempotency_key = ?",
+                (admission.key,),
+            ).fetchone()
+            if known:
+                if known[1] != record:
+                    raise IdempotencyConflictError(admission.key, UUID(known[0]))
+                return UUID(known[0])
+        if admission.retry_of is not None:
+            linked = db.execute(
+                "UPDATE transfers SET retried_by = ? WHERE uuid = ? AND retried_by IS NULL",
+                (row.uuid, str(admission.retry_of)),
+            )
+            if linked.rowcount != 1:
+                raise NothingToRetryError(f"the transfer {admission.retry_of} has been retried already")
+        values = [getattr(row, name) for name in TRANSFER_COLUMNS[1:]]
+        retry_of = str(admission.retry_of) if admission.retry_of else None
+        owner = (specification.source, specification.destination, specification.user.orcid)
+        rowid = db.execute(_INSERT_TRANSFER, (*values, *owner, admission.key, retry_of)).lastrowid
+        assert rowid is not None  # noqa: S101 - an INSERT that did not raise has a row id
+        row.rowid = rowid
+        db.execute("INSERT INTO specifications VALUES (?, ?)", (row.rowid, record))
+        db.executemany(
+            "INSERT INTO files (transfer, file_id, endpoint, state, descriptor) VALUES (?, ?, ?, ?, ?)",
+            (
+                (
+                    row.rowid,
+                    descriptor.id,
+                    endpoint,
+                    FileState.INLINE.value if descriptor.inline else FileState.PENDING.value,
+                    dump_json(unstructure(descriptor)),
+                )
+                for descriptor, endpoint in zip(plan.descriptors, plan.endpoints, strict=True)
+            ),
+        )
+        self._write(db, [change])
+        return row.id
+
+    def request(self, transfer_id: UUID, kind: Literal["cancel", "suspend", "resume"], at: float) -> bool:
+        """Record what a user asks of a transfer, for the scheduler to find; False where it has ended."""
+        with self.connections.transaction() as db:
+            added = db.execute(
+                "INSERT INTO requests (transfer, kind, at) "
+                "SELECT id, ?, ? FROM transfers WHERE uuid = ? AND completed_at IS NULL",
+                (kind, at, str(transfer_id)),
+            )
+            return added.rowcount == 1
+
+    # The tick
+
+    def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[int]:
+        """Give the row ids of transfers that need a look now: by a request, a deadline or an operation, oldest first.
+
+        Args:
+            now: the time, seconds since 1970 UTC.
+            limit: how many operations, transfers and requests are taken at most, of each.
+            without: endpoints whose operations are left for later, because their calls are all in use.
+        """
+        elsewhere = f"AND endpoint NOT IN ({_marks(without)})" if without else ""
+        with self.connections.reader() as db:
+            found = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
+            found += db.execute(
+                "SELECT id FROM transfers WHERE due_at <= ? ORDER BY due_at LIMIT ?", (now, limit)
+            ).fetchall()
+            found += db.execute(
+                f"SELECT transfer FROM operations WHERE due_at <= ? {elsewhere} ORDER BY due_at LIMIT ?",
+                (now, *without, limit),
+            ).fetchall()
+        return list(dict.fromkeys(rowid for (rowid,) in found))
+
+    def next_due_at(self) -> float | None:
+        """Give the time at which something is due next, or None where nothing waits for a time."""
+        with self.connections.reader() as db:
+            times = db.execute(
+                "SELECT min(due_at) FROM transfers WHERE due_at IS NOT NULL "
+                "UNION ALL SELECT min(due_at) FROM operations WHERE due_at IS NOT NULL"
+            ).fetchall()
+        return min((time for (time,) in times if time is not None), default=None)
+
+    def load(self, rowids: Collection[int]) -> dict[int, TransferRow]:
+        """Give the transfers with their operations; ids that are not there are left out."""
+        if not rowids:
+            return {}
+        ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
+        with self.connections.reader() as db:
+            transfers = {row[0]: TransferRow(*row) for row in db.execute(_SELECT_TRANSFERS + ids).fetchall()}
+            for row in db.execute(_SELECT_OPERATIONS + ids + " ORDER BY id").fetchall():
+                transfers[row[2]].operations.append(OperationRow(*row))
+        return transfers
+
+    def requests(self, rowids: Collection[int]) -> list[RequestRow]:
+        """Give what users ask of these transfers, in the order in which they asked."""
+        ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
+        with self.connections.reader() as db:
+            rows = db.execute(f"SELECT id, transfer, kind FROM requests WHERE transfer IN {ids} ORDER BY id").fetchall()
+        return [RequestRow(*row) for row in rows]
+
+    def commit(self, changes: Sequence[Change], now: float) -> None:
+        """Write all that a tick decided in one transaction, if this process still holds the lease.
+
+        Raises:
+            StoreLeaseLostError: another process is the scheduler now; nothing was written.
+            StoreError: nothing can be said of what was written: forget the rows in memory and load them again.
+        """
+        with self.connections.transaction() as db:
+            self._lease.keep(db, now)
+            self._write(db, changes)
+
+    def _write(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        transfers, operations, history, files, journal = [], [], [], [], []
+        for change in changes:
+            row = change.transfer
+            for operation in change.new_operations:
+                operation.transfer = row.rowid
+                values = [getattr(operation, name) for name in OPERATION_COLUMNS[1:]]
+                operation.rowid = db.execute(_INSERT_OPERATION, values).lastrowid or 0
+                operation.dirty = False
+            if row.dirty:
+                transfers.append(_versioned(row, TRANSFER_HOT))
+            operations += [_versioned(operation, OPERATION_HOT) for operation in row.operations if operation.dirty]
+            for entry in change.history:
+                progress = entry.progress or (None, None, None)
+                owner = entry.operation.rowid if entry.operation else None
+                what = (entry.event, entry.source, entry.target, entry.at, entry.message, entry.reason)
+                history.append((row.rowid, owner, *what, *progress))
+            files += [
+                (
+                    outcome.state.value,
+                    outcome.observed_bytes,
+                    outcome.observed_hash,
+                    outcome.error,
+                    int(outcome.state in _ATTEMPTED),
+                    row.rowid,
+                    outcome.id,
+                )
+                for outcome in change.files
+            ]
+            if change.journal:
+                entry_text = change.journal.manifest
+                manifest = zlib.compress(entry_text.encode()) if entry_text is not None else None
+                journal.append((change.journal.status, change.journal.description, manifest, row.rowid))
+        _compare_and_set(db, _UPDATE_TRANSFER, transfers)
+        _compare_and_set(db, _UPDATE_OPERATION, operations)
+        db.executemany(_UPDATE_FILE, files)
+        db.executemany(_INSERT_HISTORY, history)
+        db.executemany(_INSERT_JOURNAL, journal)
+        requests = [(request,) for change in changes for request in change.requests]
+        db.executemany("DELETE FROM requests WHERE id = ?", requests)
+
+    # Start and pruning
+
+    def charts(self) -> list[tuple[str, str, str]]:
+        """Give the distinct (machine, chart fingerprint, state) of all that lives."""
+        with self.connections.reader() as db:
+            return db.execute(
+                "SELECT DISTINCT 'transfer', chart, state FROM transfers WHERE completed_at IS NULL UNION "
+                "SELECT DISTINCT 'operation', chart, state FROM operations WHERE due_at IS NOT NULL"
+            ).fetchall()
+
+    def prune(self, before: float, limit: int = 200) -> int:
+        """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""
+        with self.connections.transaction() as db:
+            ended = db.execute(
+                "SELECT id FROM transfers WHERE completed_at < ? ORDER BY completed_at LIMIT ?", (before, limit)
+            ).fetchall()
+            for table, key in (
+                ("history", "transfer"),
+                ("files", "transfer"),
+                ("operations", "transfer"),
+                ("requests", "transfer"),
+                ("specifications", "transfer"),
+                ("transfers", "id"),
+            ):
+                db.executemany(f"DELETE FROM {table} WHERE {key} = ?", ended)
+        return len(ended)
+
+    # The lease
+
+    def acquire_lease(self, now: float, lease_time_s: float) -> bool:
+        """Become, or stay, the scheduler of this store; see ``Lease``."""
+        return self._lease.acquire(now, lease_time_s)
+
+    def release_lease(self) -> None:
+        """Let another process become the scheduler at once. Idempotent."""
+        self._lease.release()
+
+    def close(self) -> None:
+        """Release the lease and close the file. Idempotent."""
+        with contextlib.suppress(StoreError):
+            self.release_lease()
+        self.connections.close()
+
+
+def _versioned(row: TransferRow | OperationRow, columns: Sequence[str]) -> list[object]:
+    """The values for a compare-and-set of the row; its version moves on."""
+    expected = row.version
+    row.version += 1
+    row.dirty = False
+    return [*(getattr(row, name) for name in columns), row.rowid, expected]
+
+
+def _compare_and_set(db: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
+    if rows and db.executemany(statement, rows).rowcount != len(rows):
+        raise StoreError("a row had changed since it was read: nothing was written, and it is read again")
