@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -13,7 +12,8 @@ from dts_fsm.config.keys import suggestion
 from dts_fsm.config.places import Credential, DatabaseConfig, EndpointConfig, database_provider
 from dts_fsm.config.reader import Reader
 from dts_fsm.config.service import ServiceConfig
-from dts_fsm.config.yaml_text import MAX_BYTES, Node, read
+from dts_fsm.config.values import Values
+from dts_fsm.config.yaml_text import MAX_BYTES, read
 from dts_fsm.errors import (
     ConfigurationError,
     DatabaseNotFoundError,
@@ -26,13 +26,14 @@ from dts_fsm.errors import (
 class Config:
     """What an orchestrator needs to know; made in memory, or read by ``load`` and ``parse``.
 
-    In memory ``endpoints`` and ``databases`` may stay empty, for hosts that hand their own to the orchestrator; names of
-    endpoints are checked where any endpoint is configured.
+    In memory ``endpoints`` and ``databases`` may stay empty, for hosts that hand their own to the orchestrator; the
+    names of endpoints are checked where any endpoint is configured.
 
     Attributes:
         service: the section of that name.
         credentials, endpoints, databases: the sections of those names, name -> record.
         file: the file that it was read from, or None.
+        lines: dotted key -> line of that file, for ``located``.
 
     Raises:
         ConfigurationError: a record stands under another name than its own, or names an endpoint that does not exist.
@@ -43,6 +44,7 @@ class Config:
     endpoints: Mapping[str, EndpointConfig] = attrs.field(factory=dict, converter=dict)
     databases: Mapping[str, DatabaseConfig] = attrs.field(factory=dict, converter=dict)
     file: str | None = None
+    lines: Mapping[str, int] = attrs.field(factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Refuse names that lead nowhere."""
@@ -61,12 +63,16 @@ class Config:
                 self._check_endpoint(endpoint, f"databases.{database.key}.{key}", InvalidDatabaseConfigError)
 
     def _check_endpoint(self, name: str, key: str, error: type[ConfigurationError]) -> None:
+        if not name:
+            raise error("is missing: name one of the endpoints", key=key)
         if name not in self.endpoints:
             raise error(f"there is no endpoint {name!r}; {suggestion(name, self.endpoints)}", key=key)
 
     def database_provider(self, key: str) -> str:
-        """The kind of a configured database: its ``provider``; or its own name (jdp, kbase, nmdc); or by the provider
-        of its first endpoint, a bucket for s3 and a catalog for local.
+        """Give the kind of a configured database.
+
+        That is its ``provider``; or its own name (jdp, kbase, nmdc); or it goes by the provider of its first endpoint:
+        "bucket" for s3, "catalog" for local.
 
         Raises:
             DatabaseNotFoundError: there is no such database.
@@ -76,15 +82,25 @@ class Config:
             raise DatabaseNotFoundError(key, self.databases)
         database = self.databases[key]
         endpoint = self.endpoints.get(next(iter(database.endpoints.values())))
-        provider = database_provider(key, database.provider, endpoint and endpoint.provider)
+        provider = database_provider(key, database.provider, endpoint.provider if endpoint else None)
         if provider is None:
-            raise InvalidDatabaseConfigError(
-                "is missing, and neither the database's name nor its endpoint's provider tells what kind of database "
-                "this is: add provider, for example 'provider: catalog'",
-                file=self.file,
-                key=f"databases.{key}.provider",
+            raise self.located(
+                InvalidDatabaseConfigError(
+                    "is missing, and neither the database's name nor its endpoint's provider tells what kind of "
+                    "database this is: add provider, for example 'provider: catalog'",
+                    key=f"databases.{key}.provider",
+                )
             )
         return provider
+
+    def located(self, error: ConfigurationError) -> ConfigurationError:
+        """Give the same error with the file of this configuration, and the line of its key or of what is around it.
+
+        An error that has a file already is given back as it is.
+        """
+        if error.file is not None or self.file is None:
+            return error
+        return _located(error, self.file, self.lines)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Config:
@@ -93,13 +109,17 @@ class Config:
         Raises:
             ConfigurationError: the file cannot be read, or ``parse`` refuses it.
         """
-        name = os.fspath(path)
+        name = os.fsdecode(path)
         try:
             with open(name, "rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "the name cannot be used"
             raise ConfigurationError(f"the file cannot be read: {reason}", file=name) from error
+        if len(content) > MAX_BYTES:
+            raise ConfigurationError(
+                f"the file is larger than {MAX_BYTES} bytes: it is not a configuration of dts_fsm", file=name
+            )
         return cls.parse(_decoded(content, name), file=name)
 
     @classmethod
@@ -112,15 +132,24 @@ class Config:
         Raises:
             ConfigurationError: or the subclass for the section that is wrong, with file, line and key.
         """
-        root: Node | None = None
+        lines: Mapping[str, int] = {}
         folder = (Path(file).parent if file else Path()).absolute()
         try:
             root = read(text)
-            reader = Reader(root=root, environment=os.environ if environment is None else environment, folder=folder)
-            return cls(**reader.sections(), file=file)
+            lines = root.lines()
+            values = Values(environment=os.environ if environment is None else environment, folder=folder)
+            return cls(**Reader(root=root, values=values).sections(), file=file, lines=lines)
         except ConfigurationError as error:
-            line = error.line if error.line is not None or root is None else _line(root, error.key or "")
-            raise type(error)(error.message, file=file, line=line, key=error.key) from None
+            raise _located(error, file, lines) from None
+
+
+def _located(error: ConfigurationError, file: str | None, lines: Mapping[str, int]) -> ConfigurationError:
+    line, near = error.line, error.key or ""
+    if line is None:
+        while near and near not in lines:
+            near = near[: max(near.rfind("."), near.rfind("["), 0)]
+        line = lines.get(near)
+    return type(error)(error.message, file=file, line=line, key=error.key)
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -130,16 +159,3 @@ def _decoded(content: bytes, name: str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
     # Raised outside the except clause: Python's error carries the whole content, secrets included.
     raise ConfigurationError("the file is not UTF-8 text: save it with that encoding", file=name, line=line)
-
-
-def _line(node: Node, key: str) -> int:
-    """The line of a dotted key, or of the nearest thing around it that is in the file."""
-    if not isinstance(node.value, dict):
-        return node.line
-    for name, entry in node.value.items():
-        if key == name:
-            return entry.line
-        # A name may have dots, so the key is not cut at them.
-        if key.startswith((f"{name}.", f"{name}[")):
-            return _line(entry, key[len(name) + 1 :])
-    return node.line

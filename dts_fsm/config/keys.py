@@ -1,4 +1,4 @@
-"""Which keys a configuration file may have, and of what kind their values are."""
+"""Which keys a configuration file may have, of what kind their values are, and what to say of a wrong one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import enum
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+
+from dts_fsm.errors import (
+    ConfigurationError,
+    InvalidCredentialConfigError,
+    InvalidDatabaseConfigError,
+    InvalidEndpointConfigError,
+    InvalidServiceConfigError,
+)
+
+SECTIONS: Mapping[str, type[ConfigurationError]] = {
+    "service": InvalidServiceConfigError,
+    "credentials": InvalidCredentialConfigError,
+    "endpoints": InvalidEndpointConfigError,
+    "databases": InvalidDatabaseConfigError,
+}
+"""The sections of a file, each with the error for what is wrong in it."""
 
 
 class Kind(enum.Enum):
@@ -16,7 +32,7 @@ class Kind(enum.Enum):
     WHOLE = "a whole number"
     NUMBER = "a number"
     FLAG = "true or false"
-    SECRET = "text that is kept secret"
+    SECRET = "text that is kept secret"  # noqa: S105 - a description, not a password
     PATH = "a path; a relative one starts at the configuration file's folder"
     ANY = "any value"
 
@@ -62,8 +78,7 @@ _SERVICE_DATABASE: Mapping[str, Kind] = {
     "base_url": Kind.TEXT,
     "delete_after": Kind.NUMBER,
     "data_directory": Kind.PATH,
-    "users": Kind.TEXT,
-    "archive": Kind.TEXT,
+    "users": Kind.PATH,
 }
 
 # The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
@@ -74,14 +89,15 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "s3": _S3,
 }
 DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
-    "catalog": {"catalog": Kind.TEXT, "users": Kind.TEXT, "archive": Kind.TEXT},
-    "s3": {**_S3, "delete_after": Kind.NUMBER, "users": Kind.TEXT},
+    "catalog": {"catalog": Kind.PATH, "users": Kind.PATH, "archive": Kind.PATH, "staging_delay": Kind.NUMBER},
+    "bucket": {**_S3, "delete_after": Kind.NUMBER, "users": Kind.PATH},
     "jdp": _SERVICE_DATABASE,
     "kbase": _SERVICE_DATABASE,
     "nmdc": _SERVICE_DATABASE,
 }
 
-_SENSITIVE = re.compile(r"(?:^|[_-])(?:secret|password|passwd|passphrase|token|(?:secret|private|api)[_-]?key)$", re.I)
+_SENSITIVE = re.compile(r"(?:secret|password|passwd|passphrase|token|(?:secret|private|api|access)[_-]?key)s?$", re.I)
+_MAX_LISTED = 20
 
 
 def is_sensitive(key: str) -> bool:
@@ -90,8 +106,15 @@ def is_sensitive(key: str) -> bool:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What to say after "there is no such name": the nearest of those known, or else all of them."""
+    """What to say after "there is no such name": the nearest of those known, or else the first of them."""
     names = sorted(known)
-    if near := get_close_matches(name, names, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"known are: {', '.join(names) or 'none'}"
+    folded = {known_name.casefold(): known_name for known_name in names}
+    if near := get_close_matches(name.casefold(), folded, n=1):
+        return f"did you mean {folded[near[0]]!r}?"
+    more = ", ..." if len(names) > _MAX_LISTED else ""
+    return f"known are: {', '.join(names[:_MAX_LISTED]) or 'none'}{more}"
+
+
+def fault(key: str, message: str) -> ConfigurationError:
+    """The error for a dotted key, of the class of its section."""
+    return SECTIONS.get(key.partition(".")[0], ConfigurationError)(message, key=key)

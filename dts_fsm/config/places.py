@@ -28,6 +28,9 @@ class Credential:
         name: its key in the section ``credentials``.
         id: the user's or client's id; "" where a secret is all that is needed.
         secret: None where an id is all that is needed.
+
+    Raises:
+        InvalidCredentialConfigError: neither id nor secret, a secret that is not a ``Secret``, or a bad name.
     """
 
     name: str
@@ -35,8 +38,10 @@ class Credential:
     secret: Secret | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a credential that says nothing."""
-        if not self.id and self.secret is None:
+        """Refuse a credential that says nothing, or that would show its secret."""
+        check_name("credentials", self.name, InvalidCredentialConfigError)
+        check_secret(self.secret, f"credentials.{self.name}.secret", InvalidCredentialConfigError)
+        if not self.id and (self.secret is None or not self.secret.reveal()):
             raise InvalidCredentialConfigError("needs an id, a secret, or both", key=f"credentials.{self.name}.id")
 
 
@@ -44,15 +49,26 @@ def _keys_only(options: Mapping[str, Any]) -> str:
     return f"<{', '.join(options) or 'none'}>"
 
 
+def _copied(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(mapping)
+
+
 def _options() -> Any:
     # A third party's option may hold a secret under any name: a repr shows the keys alone.
-    return attrs.field(factory=dict, converter=dict, repr=_keys_only)
+    return attrs.field(factory=dict, converter=_copied, repr=_keys_only)
 
 
 def check_name(section: str, name: Any, error: type[ConfigurationError]) -> None:
     """Refuse a name that is empty, not text, not printable, or has a colon (custom destinations are cut there)."""
     if not isinstance(name, str) or not name or not name.isprintable() or ":" in name:
-        raise error("a name must be printable text without ':' and not empty", key=f"{section}.{name}")
+        shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+        raise error("a name must be printable text without ':' and not empty", key=f"{section}.{shown}")
+
+
+def check_secret(secret: Any, key: str, error: type[ConfigurationError]) -> None:
+    """Refuse a secret that is plain text: the record's repr would show it."""
+    if secret is not None and not isinstance(secret, Secret):
+        raise error("must be a Secret", key=key)
 
 
 @attrs.frozen(kw_only=True)
@@ -114,16 +130,16 @@ class DatabaseConfig:
             that has no functional name.
         credential, secret: for the database's own service, or None.
         provider: its kind where a file says it, else None; ``Config.database_provider`` finds it out.
-        options: the provider's own keys; values whose key sounds of a secret are ``Secret``.
+        options: the provider's own keys; values whose key sounds of a secret are ``Secret``, paths are absolute text.
 
     Raises:
-        InvalidDatabaseConfigError: no endpoints, or a bad name.
+        InvalidDatabaseConfigError: no endpoints, a secret that is not a ``Secret``, or a bad name.
     """
 
     key: str
     title: str = ""
     organization: str = ""
-    endpoints: Mapping[str, str] = attrs.field(converter=dict)
+    endpoints: Mapping[str, str] = attrs.field(converter=_copied)
     credential: Credential | None = None
     secret: Secret | None = None
     provider: str | None = None
@@ -132,6 +148,7 @@ class DatabaseConfig:
     def __attrs_post_init__(self) -> None:
         """Refuse a database without files."""
         check_name("databases", self.key, InvalidDatabaseConfigError)
+        check_secret(self.secret, f"databases.{self.key}.secret", InvalidDatabaseConfigError)
         if not self.endpoints:
             raise InvalidDatabaseConfigError(
                 "is missing: name the endpoint where its files are, or several under 'endpoints'",
@@ -140,9 +157,9 @@ class DatabaseConfig:
 
 
 def database_provider(key: str, explicit: str | None, endpoint_provider: str | None) -> str | None:
-    """The kind of a database: what is said, else its own name, else by its endpoint's provider; None where none tells."""
+    """The kind of a database: what is said, else its own name, else by its endpoint's provider; None if none tells."""
     if explicit:
         return explicit
     if key in ("jdp", "kbase", "nmdc"):
         return key
-    return {"s3": "s3", "local": "catalog"}.get(endpoint_provider or "")
+    return {"s3": "bucket", "local": "catalog"}.get(endpoint_provider or "")

@@ -6,7 +6,6 @@ stay out of the messages: they might be a secret that went astray.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +25,9 @@ def _range(low: float, high: float, *, whole: bool, open_low: bool = False) -> C
     types = int if whole else (int, float)
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        good = isinstance(value, types) and not isinstance(value, bool) and math.isfinite(value)
-        if not good or not low <= value <= high or (open_low and value == low):
+        # NaN fails the comparison; an int of any size passes through it, where math.isfinite would overflow.
+        good = isinstance(value, types) and not isinstance(value, bool) and low <= value <= high
+        if not good or (open_low and value == low):
             key = f"service.{attribute.metadata['key']}"
             raise InvalidServiceConfigError(f"must be {wanted} to {high:.10g}{attribute.metadata['unit']}", key=key)
 
@@ -80,16 +80,21 @@ def absolute(path: str | Path, base: Path) -> Path:
         raise ValueError("begins with '~', but that user's home is unknown: write the path out") from None
 
 
-def _folder(key: str) -> Callable[[Any], Path]:
-    def convert(value: Any) -> Path:
-        if not isinstance(value, str | Path):
-            raise InvalidServiceConfigError("must be a path", key=f"service.{key}")
-        try:
-            return absolute(value, Path.cwd())
-        except ValueError as error:
-            raise InvalidServiceConfigError(str(error), key=f"service.{key}") from None
+def _folder(key: str, value: Any) -> Path:
+    if not isinstance(value, str | Path):
+        raise InvalidServiceConfigError("must be a path", key=f"service.{key}")
+    try:
+        return absolute(value, Path.cwd())
+    except ValueError as error:
+        raise InvalidServiceConfigError(str(error), key=f"service.{key}") from None
 
-    return convert
+
+def _data_dir(value: Any) -> Path:
+    return _folder("data_dir", value)
+
+
+def _manifest_dir(value: Any) -> Path:
+    return _folder("manifest_dir", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -121,15 +126,15 @@ class ServiceConfig:
         InvalidServiceConfigError: a value has the wrong type or is out of range; ``key`` is the file's key.
     """
 
-    data_dir: Path = attrs.field(converter=_folder("data_dir"), metadata=_plain("data_dir", Kind.PATH))
-    manifest_dir: Path = attrs.field(converter=_folder("manifest_dir"), metadata=_plain("manifest_dir", Kind.PATH))
+    data_dir: Path = attrs.field(converter=_data_dir, metadata=_plain("data_dir", Kind.PATH))
+    manifest_dir: Path = attrs.field(converter=_manifest_dir, metadata=_plain("manifest_dir", Kind.PATH))
     endpoint: str = attrs.field(
         default="", validator=_instance("endpoint", str, "text"), metadata=_plain("endpoint", Kind.TEXT)
     )
     port: int = _count("port", 8080, low=0, high=65535)
     max_connections: int = _count("max_connections", 100)
     max_payload_size_gb: float = _number("max_payload_size", 100.0, unit=" GB")
-    poll_interval_s: float = _number("poll_interval", 60.0, scale=1000)
+    poll_interval_s: float = _number("poll_interval", 60.0, unit=" s (a file has it in ms)", scale=1000)
     delete_after_s: float = _number("delete_after", 604_800.0)
     debug: bool = _flag("debug")
     double_check_staging: bool = _flag("double_check_staging")

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from uuid import uuid4
 
-from dts_fsm.errors import InvalidDatabaseConfigError, SizeMismatchError, UnsafePathError
+from dts_fsm.errors import (
+    InvalidDatabaseConfigError,
+    SizeMismatchError,
+    SourceChangedError,
+    TransientError,
+    UnsafePathError,
+)
 
 T = TypeVar("T")
 
 TEMPORARY_PREFIX = ".dts-"
 """How the names of unfinished files begin; a scan leaves such files out."""
 
+_CHUNK_BYTES = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # without O_NONBLOCK the opening of a FIFO that nobody writes to would never end
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def folder_beneath(root: Path, parts: list[str], *, create: bool = False) -> Iterator[int]:
+def folder_beneath(root: Path, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
     """Give a descriptor of the folder ``parts`` below ``root``, closed afterwards.
 
     The root itself may be a symbolic link, nothing below it. ``create`` makes folders that are missing.
@@ -89,15 +95,23 @@ def _unsafe(error: OSError, path: str) -> Exception:
     return error
 
 
-def copy_beneath(source: Path, destination: Path, path: str, *, size_bytes: int) -> None:
+def copy_beneath(
+    source: Path, destination: Path, path: str, *, size_bytes: int, stopped: threading.Event | None = None
+) -> None:
     """Leave the file ``path`` of the folder ``source`` whole at the same path of ``destination``, or nothing new there.
 
     What was there is replaced by one rename. Durable and idempotent; a crash leaves at most a temporary file. The
     time of modification is kept.
 
+    Args:
+        size_bytes: the size that the file must have.
+        stopped: once it is set, the copy ends with the next mebibyte.
+
     Raises:
         UnsafePathError: a component on either side is a symbolic link, or the source is not a regular file.
         SizeMismatchError: the source does not have ``size_bytes``.
+        SourceChangedError: the source was written to meanwhile.
+        TransientError: ``stopped`` was set.
         OSError: it cannot be read or written.
     """
     *parents, name = path.split("/")
@@ -106,17 +120,16 @@ def copy_beneath(source: Path, destination: Path, path: str, *, size_bytes: int)
         open(open_beneath(source, path), "rb", buffering=0) as reader,
         folder_beneath(destination, parents, create=True) as folder,
     ):
-        with suppress(FileNotFoundError):
-            if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
-                raise UnsafePathError(f"{path}: a symbolic link is in its place at the destination")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        before = os.fstat(reader.fileno())
+        if before.st_size != size_bytes:
+            raise SizeMismatchError(path, size_bytes, before.st_size)
+        _refuse_link(folder, name, path)
         try:
-            with open(os.open(temporary, flags, 0o666, dir_fd=folder), "wb", buffering=0) as writer:
-                shutil.copyfileobj(reader, writer, 1 << 20)
-                if writer.tell() != size_bytes:
-                    raise SizeMismatchError(path, size_bytes, writer.tell())
-                modified_ns = os.fstat(reader.fileno()).st_mtime_ns
-                os.utime(writer.fileno(), ns=(modified_ns, modified_ns))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as writer:
+                _pump(reader, writer, path, before, stopped)
+                writer.flush()
+                os.utime(writer.fileno(), ns=(before.st_mtime_ns, before.st_mtime_ns))
                 os.fsync(writer.fileno())
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
@@ -124,6 +137,27 @@ def copy_beneath(source: Path, destination: Path, path: str, *, size_bytes: int)
                 os.unlink(temporary, dir_fd=folder)
             raise
         os.fsync(folder)
+
+
+def _refuse_link(folder: int, name: str, path: str) -> None:
+    with suppress(FileNotFoundError):
+        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            raise UnsafePathError(f"{path}: a symbolic link is in its place at the destination")
+
+
+def _pump(
+    reader: BinaryIO, writer: BinaryIO, path: str, before: os.stat_result, stopped: threading.Event | None
+) -> None:
+    num_bytes = 0
+    # a file that grows as fast as it is copied must not be followed for ever
+    while num_bytes <= before.st_size and (chunk := reader.read(_CHUNK_BYTES)):
+        if stopped is not None and stopped.is_set():
+            raise TransientError(f"{path}: the copy was stopped")
+        writer.write(chunk)
+        num_bytes += len(chunk)
+    after = os.fstat(reader.fileno())
+    if num_bytes != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise SourceChangedError(f"{path}: the file changed while it was copied")
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -160,15 +194,19 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", closefd=True)  # noqa: SIM115
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InvalidDatabaseConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
-    with file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        # before open(), which would leave the descriptor of a folder open
+        if not stat.S_ISREG(os.fstat(file).st_mode):
             raise InvalidDatabaseConfigError("it is not a regular file", file=str(path))
-        yield file
+        with open(file, "rb", closefd=False) as reader:
+            yield reader
+    finally:
+        os.close(file)
 
 
 def _content(path: Path, file: BinaryIO, max_bytes: int) -> bytes:
@@ -178,12 +216,15 @@ def _content(path: Path, file: BinaryIO, max_bytes: int) -> bytes:
     return content
 
 
-def _stamp(info: os.stat_result) -> tuple[int, int, int]:
-    return info.st_mtime_ns, info.st_size, info.st_ino
+_Stamp = tuple[int, int, int, int]
+
+
+def _stamp(info: os.stat_result) -> _Stamp:
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino
 
 
 class Rereader(Generic[T]):
-    """What a file says, parsed again only after the file has changed (time of modification, size or inode).
+    """What a file says, parsed again only after the file has changed (a time, its size or its inode).
 
     May be called from several threads; a file that changes is parsed once.
     """
@@ -191,7 +232,7 @@ class Rereader(Generic[T]):
     def __init__(self, parse: Callable[[Path, bytes], T], *, max_bytes: int) -> None:
         self._parse, self._max_bytes = parse, max_bytes
         self._lock = threading.Lock()
-        self._last: tuple[Path, tuple[int, int, int], T] | None = None
+        self._last: tuple[Path, _Stamp, T] | None = None
 
     def get(self, path: Path) -> T:
         """Give what ``parse`` makes of the file's present content.

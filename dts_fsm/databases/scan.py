@@ -1,180 +1,235 @@
-"""The files of a folder, found and hashed without leaving it."""
+"""A catalog made from the files of a folder, and brought up to date when the folder has changed."""
 
 from __future__ import annotations
 
-import os
-import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
-from pathlib import Path
+import mimetypes
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from glob import escape
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import attrs
 
-from dts_fsm.databases.files import TEMPORARY_PREFIX, open_beneath
-from dts_fsm.errors import UnsafePathError
-from dts_fsm.records.checks import path_fault
-from dts_fsm.records.checksum import Checksum, new_hasher
+from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, frictionless_name, read_catalog, write_catalog
+from dts_fsm.databases.finding import FoundFile, SkippedFile, find_files
+from dts_fsm.databases.hashing import Progress, hash_files
+from dts_fsm.databases.users import USERS_FILES
+from dts_fsm.errors import InvalidDescriptorError
+from dts_fsm.records import Checksum, Descriptor
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 
-MAX_DEPTH = 100
-"""How deep folders may be nested: each level costs one open file and one stack frame."""
-
-_CHUNK_BYTES = 1 << 20
+_COMPRESSED = {
+    "gz": ("gz", "application/gzip"),
+    "bgz": ("gz", "application/gzip"),
+    "bz2": ("bz2", "application/x-bzip2"),
+    "xz": ("xz", "application/x-xz"),
+    "zst": ("zst", "application/zstd"),
+}
+_FORMAT = re.compile(r"[a-z0-9][a-z0-9_+-]{0,15}")
+# The formats of sequences and annotations that the table of media types does not know.
+_TEXT_FORMATS = frozenset(
+    {
+        *("fa", "fasta", "faa", "ffn", "fna", "frn", "fastq", "fq", "gb", "gbk", "gbff", "embl"),
+        *("gff", "gff3", "gtf", "bed", "sam", "vcf", "md", "yaml"),
+    }
+)
+# the table of Python itself: that of the machine would make a catalog depend on where it was written
+_MEDIA_TYPES: Mapping[str, str] = mimetypes.MimeTypes().types_map[True]
 
 
 @attrs.frozen(kw_only=True)
-class FoundFile:
-    """A regular file: its path below the scanned folder, its size, and its time of modification since 1970."""
-
-    path: str
-    bytes: int
-    modified_ns: int
-
-
-@attrs.frozen(kw_only=True)
-class ScanProgress:
-    """How far the hashing of a folder is; files that had not changed do not count.
+class Scan:
+    """What the scan of a folder found.
 
     Attributes:
-        num_files, num_bytes: hashed so far.
-        total_files, total_bytes: to be hashed altogether.
-        path: the file that is being hashed.
+        catalog: the files in order of path, then the inline resources that were there.
+        skipped: what was left out, and why, in order of path.
+        gone: the paths of former resources that are no longer there, in order.
+        num_hashed, num_bytes_hashed: what had to be read; the other files had not changed.
     """
 
-    num_files: int
-    num_bytes: int
-    total_files: int
-    total_bytes: int
-    path: str
+    catalog: Catalog
+    skipped: tuple[SkippedFile, ...]
+    gone: tuple[str, ...]
+    num_hashed: int
+    num_bytes_hashed: int
 
 
-Progress = Callable[[ScanProgress], None]
+def scan(
+    folder: Path,
+    *,
+    algorithm: str = DEFAULT_ALGORITHM,
+    previous: Catalog | None = None,
+    progress: Progress | None = None,
+    exclude: Sequence[str] = (CATALOG_FILE, *USERS_FILES),
+) -> Scan:
+    """Give a catalog of the regular files below a folder.
 
+    A file's id is its path. Files that ``previous`` has keep their id, name and properties, and where size and time of
+    modification are the same their checksum; its package properties and inline resources are kept. Files that are gone
+    are dropped. A resource whose file, or a folder above it, had to be skipped stays as it was: what somebody wrote
+    about it must not be lost with a day's missing permission.
 
-def find_files(folder: Path, *, exclude: Sequence[str] = ()) -> tuple[list[FoundFile], list[tuple[str, str]]]:
-    """Give the regular files below a folder in order of path, and what was left out, each with the reason.
-
-    Temporary files of dts_fsm are left out without a word, and so is what matches one of the patterns ``exclude``.
-
-    Raises:
-        OSError: the folder itself cannot be read.
-    """
-    found: list[FoundFile] = []
-    skipped: list[tuple[str, str]] = []
-    for path, look in _walk(folder, skipped):
-        if path.rpartition("/")[2].startswith(TEMPORARY_PREFIX) or any(fnmatchcase(path, glob) for glob in exclude):
-            continue
-        try:
-            info = look()
-        except OSError as error:
-            skipped.append((_printable(path), error.strerror))
-            continue
-        if fault := path_fault(path) or _kind_fault(info.st_mode):
-            skipped.append((_printable(path), fault))
-        elif stat.S_ISREG(info.st_mode):
-            found.append(FoundFile(path=path, bytes=info.st_size, modified_ns=info.st_mtime_ns))
-    return sorted(found, key=lambda file: file.path), sorted(skipped)
-
-
-def _walk(folder: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, Callable[[], os.stat_result]]]:
-    """Give every entry below the folder with what looks at it; faulty folders are given but not entered."""
-
-    def unreadable(error: OSError) -> None:
-        if error.filename is None or os.fspath(error.filename) == os.fspath(folder):
-            raise error
-        skipped.append((_printable(os.fspath(error.filename)), f"the folder cannot be read: {error.strerror}"))
-
-    # fwalk goes by descriptors of folders: a folder that is exchanged for a symbolic link meanwhile is not followed
-    for here, folders, files, fd in os.fwalk(folder, follow_symlinks=False, onerror=unreadable):
-        relative = os.path.relpath(here, folder)
-        prefix = "" if relative == "." else relative + "/"
-        for name in (*folders, *files):
-            yield prefix + name, lambda name=name, fd=fd: os.stat(name, dir_fd=fd, follow_symlinks=False)
-        folders[:] = [name for name in folders if path_fault(name) is None]
-        if folders and prefix.count("/") >= MAX_DEPTH:
-            skipped.append((_printable(prefix), f"folders are nested more than {MAX_DEPTH} deep"))
-            folders.clear()
-
-
-def _kind_fault(mode: int) -> str | None:
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return None
-    if stat.S_ISLNK(mode):
-        return "it is a symbolic link: links are not followed"
-    return "it is not a regular file"
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)[1:-1]
-
-
-def hash_files(
-    folder: Path, files: Sequence[FoundFile], *, algorithm: str, progress: Progress | None = None
-) -> tuple[dict[str, Checksum], list[tuple[str, str]]]:
-    """Give the checksum of each file by its path, and the files that could not be hashed, each with the reason.
-
-    A file that is not what was found, or that changes while it is read, is among the latter. Several threads read and
-    hash; ``progress`` is called from them, one call at a time, after each mebibyte and each file.
+    Args:
+        algorithm: one of ``dts_fsm.records.checksum.DIGEST_HEX_DIGITS``.
+        progress: see ``hash_files``.
+        exclude: see ``find_files``; by default the catalog and the users files of the folder itself.
 
     Raises:
+        OSError: the folder cannot be read.
         ValueError: the algorithm is unknown.
+        InvalidDescriptorError: the path of a new file is already the id of another resource.
     """
-    new_hasher(algorithm)
-    job = _Hashing(folder, files, algorithm, progress)
-    num_threads = min(len(files), os.cpu_count() or 1, 8)
-    if num_threads:
-        with ThreadPoolExecutor(num_threads, thread_name_prefix="dts-fsm-hash") as pool:
-            try:
-                for future in [pool.submit(job.work) for _ in range(num_threads)]:
-                    future.result()
-            finally:
-                # an interrupt ends the wait above, not the threads
-                job.stopped = True
-    return job.checksums, sorted(job.skipped)
+    previous = previous or Catalog()
+    known: dict[str, list[Descriptor]] = {}
+    inline = [descriptor for descriptor in previous.descriptors if descriptor.path is None]
+    for descriptor in previous.descriptors:
+        if descriptor.path is not None:
+            known.setdefault(descriptor.path, []).append(descriptor)
+    found, skipped = find_files(folder, exclude=exclude)
+    kept = {file.path: _kept_hash(file, known.get(file.path, ()), algorithm) for file in found}
+    changed = [file for file in found if kept[file.path] is None]
+    hashed, not_hashed = hash_files(folder, changed, algorithm=algorithm, progress=progress)
+    skipped = sorted((*skipped, *not_hashed), key=lambda file: file.path)
+
+    names = _Names(descriptor.name for descriptor in previous.descriptors)
+    descriptors: list[Descriptor] = []
+    for file in found:
+        if (checksum := kept[file.path] or hashed.get(file.path)) is not None:
+            earlier = known.pop(file.path, None)
+            descriptors.extend(
+                [_updated(file, checksum, before) for before in earlier]
+                if earlier
+                else [_described(file, checksum, names)]
+            )
+    unseen = _below({file.path for file in skipped}, known)
+    descriptors.extend(descriptor for path in unseen for descriptor in known.pop(path))
+    descriptors.sort(key=lambda descriptor: descriptor.path or "")
+    return Scan(
+        catalog=Catalog(
+            properties=previous.properties,
+            descriptors=(*descriptors, *inline),
+            unsized=previous.unsized & {descriptor.id for descriptor in descriptors if descriptor.path in unseen},
+        ),
+        skipped=tuple(skipped),
+        gone=tuple(sorted(known)),
+        num_hashed=len(hashed),
+        num_bytes_hashed=sum(file.bytes for file in changed if file.path in hashed),
+    )
 
 
-class _Hashing:
-    def __init__(self, folder: Path, files: Sequence[FoundFile], algorithm: str, progress: Progress | None) -> None:
-        self.checksums: dict[str, Checksum] = {}
-        self.skipped: list[tuple[str, str]] = []
-        self.stopped = False
-        self._folder, self._algorithm, self._progress = folder, algorithm, progress
-        self._waiting: Iterable[FoundFile] = iter(files)
-        self._totals: dict[str, Any] = {"total_files": len(files), "total_bytes": sum(file.bytes for file in files)}
-        self._num_files = self._num_bytes = 0
-        self._lock = threading.Lock()
+def update_catalog(
+    folder: Path,
+    *,
+    catalog_file: Path | None = None,
+    algorithm: str = DEFAULT_ALGORITHM,
+    progress: Progress | None = None,
+    exclude: Sequence[str] = (),
+) -> Scan:
+    """Leave ``datapackage.json`` in a folder (or ``catalog_file``) with what the folder has now.
 
-    def work(self) -> None:
-        buffer = memoryview(bytearray(_CHUNK_BYTES))
-        while not self.stopped:
-            with self._lock:
-                file = next(iter(self._waiting), None)
-            if file is None:
-                return
-            try:
-                self.checksums[file.path] = self._hash(file, buffer)
-            except (OSError, UnsafePathError) as error:
-                self.skipped.append((file.path, getattr(error, "strerror", None) or str(error)))
-            self._advance(file, num_files=1)
+    What the file said before is kept as ``scan`` says, and only files that are new or changed are read.
 
-    def _hash(self, file: FoundFile, buffer: memoryview) -> Checksum:
-        hasher = new_hasher(self._algorithm)
-        with open(open_beneath(self._folder, file.path), "rb", buffering=0) as reader:
-            while not self.stopped and (count := reader.readinto(buffer)):
-                hasher.update(buffer[:count])
-                self._advance(file, num_bytes=count)
-            info = os.fstat(reader.fileno())
-        if (info.st_size, info.st_mtime_ns) != (file.bytes, file.modified_ns):
-            raise UnsafePathError("it changed while it was read: run this again when nobody writes to it")
-        return Checksum(self._algorithm, hasher.hexdigest())
+    Raises:
+        InvalidDatabaseConfigError, InvalidDescriptorError: the present file, or a resource of it, cannot be used; it
+            is left as it is.
+        OSError, ValueError, SerializationError: as ``scan`` and ``write_catalog``.
+    """
+    path = catalog_file or folder / CATALOG_FILE
+    try:
+        previous = read_catalog(path)
+    except FileNotFoundError:
+        previous = Catalog()
+    for resource_id, fault in previous.faults.items():
+        raise InvalidDescriptorError(resource_id, f"{fault}; correct it, or take it out, and run this again")
+    own = path.parent.resolve() / path.name
+    excluded = [CATALOG_FILE, *USERS_FILES, *exclude]
+    if own.is_relative_to(folder.resolve()):
+        excluded.append(escape(own.relative_to(folder.resolve()).as_posix()))
+    result = scan(folder, algorithm=algorithm, previous=previous, progress=progress, exclude=excluded)
+    write_catalog(path, result.catalog)
+    return result
 
-    def _advance(self, file: FoundFile, *, num_files: int = 0, num_bytes: int = 0) -> None:
-        with self._lock:
-            self._num_files += num_files
-            self._num_bytes += num_bytes
-            if self._progress:
-                self._progress(
-                    ScanProgress(num_files=self._num_files, num_bytes=self._num_bytes, path=file.path, **self._totals)
-                )
+
+def _below(skipped: set[str], paths: Iterable[str]) -> set[str]:
+    """Those of the paths that were skipped, or are below a folder that was."""
+    return {
+        path
+        for path in paths
+        if path in skipped or any(str(folder) in skipped for folder in PurePosixPath(path).parents)
+    }
+
+
+def _kept_hash(file: FoundFile, before: Sequence[Descriptor], algorithm: str) -> Checksum | None:
+    for descriptor in before:
+        same = descriptor.bytes == file.bytes and descriptor.properties.get("modified") == _time(file.modified_ns)
+        if same and descriptor.hash is not None and descriptor.hash.algorithm == algorithm:
+            return descriptor.hash
+    return None
+
+
+def _updated(file: FoundFile, checksum: Checksum, before: Descriptor) -> Descriptor:
+    properties = _format(file.path) | dict(before.properties) | {"modified": _time(file.modified_ns)}
+    return attrs.evolve(before, bytes=file.bytes, hash=checksum, properties=properties)
+
+
+def _described(file: FoundFile, checksum: Checksum, names: _Names) -> Descriptor:
+    return Descriptor(
+        id=file.path,
+        name=names.new(file.path),
+        path=file.path,
+        bytes=file.bytes,
+        hash=checksum,
+        properties=_format(file.path) | {"modified": _time(file.modified_ns)},
+    )
+
+
+class _Names:
+    """Makes names as Frictionless wants them, each once."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        # many names may come down to the same hyphens: counting from 1 each time would be quadratic
+        self._numbers: Counter[str] = Counter()
+
+    def new(self, path: str) -> str:
+        """Give a name for the file that no other resource has."""
+        base = name = frictionless_name(path)
+        while name in self._taken:
+            self._numbers[base] += 1
+            name = f"{base}-{self._numbers[base] + 1}"
+        self._taken.add(name)
+        return name
+
+
+def _format(path: str) -> dict[str, Any]:
+    """Format, media type, compression and encoding, as far as a file's name tells them."""
+    stem, _, suffix = path.rpartition("/")[2].lower().rpartition(".")
+    # a name such as ".profile" or "Dr. Who's notes" has no suffix
+    if not stem or not _FORMAT.fullmatch(suffix):
+        return {}
+    if suffix in _COMPRESSED:
+        compression, media_type = _COMPRESSED[suffix]
+        inner = stem.rpartition(".")[2] if stem.rpartition(".")[0] else ""
+        kind = inner if _FORMAT.fullmatch(inner) else suffix
+        return {"format": kind, "mediatype": media_type, "compression": compression}
+    known = "text/plain" if suffix in _TEXT_FORMATS else _MEDIA_TYPES.get(f".{suffix}")
+    answer = {"format": suffix}
+    if known:
+        answer["mediatype"] = known
+        if known.startswith("text/"):
+            answer["encoding"] = "utf-8"
+    return answer
+
+
+def _time(modified_ns: int) -> str:
+    """RFC 3339 with nanoseconds: as a number they would be beyond what JSON's readers can tell apart."""
+    seconds, nanoseconds = divmod(modified_ns, 1_000_000_000)
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{modified_ns} ns"
+    return f"{moment.replace(tzinfo=None).isoformat()}.{nanoseconds:09}Z"

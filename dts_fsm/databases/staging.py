@@ -9,12 +9,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+import attrs
+
 from dts_fsm.records import Descriptor, StagingStatus
 
 logger = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 10_000
 """How many requests are remembered; one that is forgotten and asked for again ends at once: its files are there."""
+
+
+@attrs.frozen
+class _Request:
+    id: UUID
+    files: tuple[Descriptor, ...]
+    due_s: float
 
 
 class StagingQueue:
@@ -24,16 +33,18 @@ class StagingQueue:
     carries on, since files that are in place are not asked for.
 
     Args:
-        bring: brings one file to its endpoint; what it raises fails the request.
+        bring: brings one file to its endpoint, and gives up soon after the event is set; what it raises fails the
+            request.
         delay_s: how long a request is ACTIVE before the first file is brought.
     """
 
-    def __init__(self, bring: Callable[[Descriptor], None], *, delay_s: float = 0) -> None:
+    def __init__(self, bring: Callable[[Descriptor, threading.Event], None], *, delay_s: float = 0) -> None:
         self._bring, self._delay_s = bring, delay_s
         self._lock = threading.Lock()
         self._statuses: dict[UUID, StagingStatus] = {}
-        self._waiting: deque[tuple[float, UUID, tuple[Descriptor, ...]]] = deque()
+        self._waiting: deque[_Request] = deque()
         self._worker: threading.Thread | None = None
+        self._stopped = threading.Event()
 
     def ask(self, request_id: UUID, files: Sequence[Descriptor]) -> None:
         """Have these files brought; without files the request has succeeded. Does not wait. Idempotent.
@@ -43,14 +54,16 @@ class StagingQueue:
         with self._lock:
             if self._statuses.get(request_id) is StagingStatus.ACTIVE:
                 return
-            self._statuses[request_id] = StagingStatus.ACTIVE if files else StagingStatus.SUCCEEDED
             self._forget()
+            self._statuses[request_id] = StagingStatus.ACTIVE if files else StagingStatus.SUCCEEDED
             if not files:
                 return
-            self._waiting.append((time.monotonic() + self._delay_s, request_id, tuple(files)))
+            self._waiting.append(_Request(request_id, tuple(files), time.monotonic() + self._delay_s))
             if self._worker is None:
-                # a daemon: a long copy must not keep a process alive that wants to end
-                self._worker = threading.Thread(target=self._work, name="dts-fsm-staging", daemon=True)
+                # a daemon: a process that ends without close() must not wait for a long copy
+                self._worker = threading.Thread(
+                    target=self._work, args=(self._stopped,), name="dts-fsm-staging", daemon=True
+                )
                 self._worker.start()
 
     def status(self, request_id: UUID) -> StagingStatus:
@@ -58,29 +71,51 @@ class StagingQueue:
         with self._lock:
             return self._statuses.get(request_id, StagingStatus.UNKNOWN)
 
+    def close(self) -> None:
+        """End the work within a moment; requests that had not ended are forgotten. Idempotent; ``ask`` begins again."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            self._stopped.set()
+            self._stopped = threading.Event()
+            self._waiting.clear()
+            self._statuses = {
+                request_id: status
+                for request_id, status in self._statuses.items()
+                if status is not StagingStatus.ACTIVE
+            }
+        if worker is not None:
+            worker.join()
+
     def _forget(self) -> None:
-        if len(self._statuses) > MAX_REMEMBERED:
+        if len(self._statuses) >= MAX_REMEMBERED:
             ended = (key for key, status in self._statuses.items() if status is not StagingStatus.ACTIVE)
             if (oldest := next(ended, None)) is not None:
                 del self._statuses[oldest]
 
-    def _work(self) -> None:
-        while True:
+    def _work(self, stopped: threading.Event) -> None:
+        while (request := self._next(stopped)) is not None:
+            if stopped.wait(max(0.0, request.due_s - time.monotonic())):
+                return
+            status = self._carry_out(request, stopped)
             with self._lock:
-                if not self._waiting:
-                    self._worker = None
-                    return
-                due, request_id, files = self._waiting.popleft()
-            time.sleep(max(0.0, due - time.monotonic()))
-            status = self._carry_out(request_id, files)
-            with self._lock:
-                self._statuses[request_id] = status
+                if not stopped.is_set():
+                    self._statuses[request.id] = status
 
-    def _carry_out(self, request_id: UUID, files: Sequence[Descriptor]) -> StagingStatus:
+    def _next(self, stopped: threading.Event) -> _Request | None:
+        with self._lock:
+            if stopped.is_set():
+                return None
+            if not self._waiting:
+                self._worker = None
+                return None
+            return self._waiting.popleft()
+
+    def _carry_out(self, request: _Request, stopped: threading.Event) -> StagingStatus:
         try:
-            for file in files:
-                self._bring(file)
+            for file in request.files:
+                self._bring(file, stopped)
         except Exception:
-            logger.exception("staging failed", extra={"action": "stage", "request_id": str(request_id)})
+            if not stopped.is_set():
+                logger.exception("staging failed", extra={"action": "stage", "request_id": str(request.id)})
             return StagingStatus.FAILED
         return StagingStatus.SUCCEEDED

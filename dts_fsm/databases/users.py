@@ -20,6 +20,7 @@ MAX_USERS_BYTES = 64 * 1024 * 1024
 MAX_USER_BYTES = 255
 """The longest name of one folder on the usual file systems."""
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -106,7 +107,7 @@ _Row = tuple[int | None, str | None, Any, Any]
 
 def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
     columns: tuple[int, int] | None = None
-    for line, content in enumerate(text.split("\n"), start=1):
+    for line, content in enumerate(_LINE_END.split(text), start=1):
         if not content.strip() or content.lstrip().startswith("#"):
             continue
         try:

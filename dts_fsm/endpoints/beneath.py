@@ -52,7 +52,8 @@ def found(root: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
 
     Raises:
         UnsafePathError: a link leads outside the root, or what is there is not a regular file.
-        OSError: it is not there, or its folder may not be searched.
+        FileNotFoundError, NotADirectoryError: it is not there.
+        OSError: a folder on the way may not be searched.
     """
     pending = components(path)[::-1]
     folders: list[int] = []
@@ -78,6 +79,8 @@ def found(root: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
             elif stat.S_ISREG(status.st_mode) and not pending:
                 yield here, name, status
                 return
+            elif stat.S_ISREG(status.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
             else:
                 break
         raise UnsafePathError(f"{path}: is not a regular file")

@@ -1,4 +1,4 @@
-"""Copying one file: open safely, copy and hash in one pass, verify, make durable, rename into place."""
+"""Copying one file: open safely, copy and hash in one pass, verify, and leave it beside its target."""
 
 from __future__ import annotations
 
@@ -8,171 +8,169 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dts_fsm.endpoints.beneath import components, open_regular, open_source
-from dts_fsm.errors import ChecksumMismatchError, PermanentError, SizeMismatchError, SourceChangedError
+from dts_fsm.endpoints.outcomes import SourceMissingError
+from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChangedError
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM, new_hasher
 
 CHUNK_BYTES = 1 << 20
 """How much is read, hashed and written at once, and how often a cancellation is looked for."""
 
-_WRITE_BACK_BYTES = (
-    8 << 20
-)  # the disk is kept busy in steps of this size, so that the final fsync has little to wait for
-_OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_WRITE_BACK_BYTES = 8 << 20
+"""The disk is kept busy in steps of this size, so that the final fsync has little to wait for."""
+
 _PERMISSION_BITS = 0o777  # never setuid, setgid or sticky
 
 
-class SourceMissingError(PermanentError):
-    """There is no file at the source path."""
-
-
-def copy_file(
-    file: FileTransfer,
-    *,
-    source: int,
-    folder: int,
-    part: str,
-    buffer: memoryview,
-    advance: Callable[[int], None],
-    durable: bool,
-) -> FileOutcome:
-    """Put a verified copy of the file in place, or find that it is there already.
-
-    The copy has the source's permission bits and modification time. It is written as ``part`` and renamed when it is
-    complete and verified: the target is whole, old or new, at every instant, and after an error ``part`` is gone.
+class Copier:
+    """Copies files of one source, one after the other, through one buffer: all the memory that any file needs.
 
     Args:
-        source: file descriptor of the source's root.
-        folder: file descriptor of the folder in which the target lies.
-        part: a name beside the target that nobody else uses.
-        buffer: what the bytes pass through; all the memory that is needed, whatever the file's size.
+        source: file descriptor of the source's root; it remains the caller's to close.
         advance: called with the number of bytes of each chunk that was written, and with 0 for one that was only
             looked at; what it raises ends the copying.
-        durable: the content survives a power cut once this returns, the name once the caller has synced the folder.
-
-    Returns:
-        The outcome TRANSFERRED or SKIPPED, with the observed size and checksum.
-
-    Raises:
-        SourceMissingError, UnsafePathError, SizeMismatchError, ChecksumMismatchError, SourceChangedError: the file
-            cannot be copied as asked.
-        OSError: what the operating system said.
     """
-    name = components(file.destination_path)[-1]
-    try:
-        there = open_regular(folder, name)
-    except FileNotFoundError:
-        return _copy(file, source, folder, part, name, buffer, advance, durable)
-    try:
-        outcome = _skip(file, source, there, buffer, advance)
-        if outcome is not None and durable:
-            os.fsync(there)  # whoever wrote it may not have
-    finally:
-        os.close(there)
-    return outcome or _copy(file, source, folder, part, name, buffer, advance, durable)
 
+    def __init__(self, source: int, advance: Callable[[int], None]) -> None:
+        self._source, self._advance = source, advance
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
-def _skip(
-    file: FileTransfer, source: int, there: int, buffer: memoryview, advance: Callable[[int], None]
-) -> FileOutcome | None:
-    size_bytes = os.fstat(there).st_size
-    if file.bytes not in (None, size_bytes):
-        return None
-    expected = file.hash
-    if expected is None:
-        fd = _open(file, source)
+    def copy(self, file: FileTransfer, *, folder: int, part: str, sync: bool) -> FileOutcome:
+        """Make ``part`` a complete and verified copy that is ready to be renamed, or find that the target is one.
+
+        The copy has the source's permission bits and modification time. After an error there is no ``part``.
+
+        Args:
+            folder: file descriptor of the folder in which the target lies.
+            part: a name beside the target that nobody else uses.
+            sync: the content, of a target that was found as well, survives a power cut once this returns.
+
+        Returns:
+            The outcome TRANSFERRED or, without any ``part``, SKIPPED, with the observed size and checksum.
+
+        Raises:
+            SourceMissingError, UnsafePathError, SizeMismatchError, ChecksumMismatchError, SourceChangedError: the file
+                cannot be copied as asked.
+            OSError: what the operating system said.
+        """
+        outcome = self._look(file, folder, sync=sync)
+        if outcome is not None:
+            return outcome
+        fd = _open(file, self._source)
+        try:
+            before = os.fstat(fd)
+            if file.bytes is not None and file.bytes != before.st_size:
+                raise SizeMismatchError(file.source_path, file.bytes, before.st_size)
+            out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            try:
+                try:
+                    _check_space(out, before.st_size)
+                    checksum = self._pump(file, fd, out, before)
+                    _keep_attributes(out, before)
+                    if sync:
+                        os.fsync(out)
+                finally:
+                    os.close(out)  # before the rename: some file systems report a failed write only here
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
+                raise
+        finally:
+            os.close(fd)
+        return FileOutcome(
+            id=file.id, state=FileState.TRANSFERRED, observed_bytes=before.st_size, observed_hash=str(checksum)
+        )
+
+    def _look(self, file: FileTransfer, folder: int, *, sync: bool) -> FileOutcome | None:
+        """Give the outcome SKIPPED if the target is there and right, else None."""
+        try:
+            there = open_regular(folder, components(file.destination_path)[-1])
+        except FileNotFoundError:
+            return None
+        except PermissionError:  # it may be replaced all the same: that takes rights in the folder only
+            return None
+        try:
+            size_bytes = os.fstat(there).st_size
+            if file.bytes not in (None, size_bytes):
+                return None
+            expected = file.hash or self._digest_source(file, size_bytes)
+            if expected is None or self._digest(there, expected.algorithm) != expected:
+                return None
+            if sync:
+                os.fsync(there)  # whoever wrote it may not have
+        finally:
+            os.close(there)
+        return FileOutcome(id=file.id, state=FileState.SKIPPED, observed_bytes=size_bytes, observed_hash=str(expected))
+
+    def _digest_source(self, file: FileTransfer, size_bytes: int) -> Checksum | None:
+        """Give the checksum of a source file of this size, or None if it has another size."""
+        fd = _open(file, self._source)
         try:
             before = os.fstat(fd)
             if before.st_size != size_bytes:
                 return None
-            expected = _digest(fd, DEFAULT_ALGORITHM, buffer, advance)
+            checksum = self._digest(fd, DEFAULT_ALGORITHM)
             _check_unchanged(file, fd, before, size_bytes)
+            return checksum
         finally:
             os.close(fd)
-    if _digest(there, expected.algorithm, buffer, advance) != expected:
-        return None
-    return FileOutcome(id=file.id, state=FileState.SKIPPED, observed_bytes=size_bytes, observed_hash=str(expected))
 
+    def _digest(self, fd: int, algorithm: str) -> Checksum:
+        hasher = new_hasher(algorithm)
+        while count := os.readv(fd, [self._buffer]):
+            hasher.update(self._buffer[:count])
+            self._advance(0)
+        return Checksum(algorithm, hasher.hexdigest())
 
-def _copy(
-    file: FileTransfer,
-    source: int,
-    folder: int,
-    part: str,
-    name: str,
-    buffer: memoryview,
-    advance: Callable[[int], None],
-    durable: bool,
-) -> FileOutcome:
-    fd = _open(file, source)
-    try:
-        before = os.fstat(fd)
-        if file.bytes not in (None, before.st_size):
-            raise SizeMismatchError(file.source_path, file.bytes or 0, before.st_size)
-        out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-        try:
-            try:
-                _reserve(out, before.st_size)
-                checksum = _pump(file, fd, out, before, buffer, advance)
-                os.fchmod(out, before.st_mode & _PERMISSION_BITS)
-                os.utime(out, ns=(before.st_atime_ns, before.st_mtime_ns))
-                if durable:
-                    os.fsync(out)
-            finally:
-                os.close(out)  # before the rename: some file systems report a failed write only here
-            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(part, dir_fd=folder)
-            raise
-    finally:
-        os.close(fd)
-    return FileOutcome(
-        id=file.id, state=FileState.TRANSFERRED, observed_bytes=before.st_size, observed_hash=str(checksum)
-    )
+    def _pump(self, file: FileTransfer, fd: int, out: int, before: os.stat_result) -> Checksum:
+        """Copy all bytes, and give their checksum once source and checksum are found to be as they should."""
+        algorithm = file.hash.algorithm if file.hash else DEFAULT_ALGORITHM
+        hasher = new_hasher(algorithm)
+        num_bytes = written_back = 0
+        while count := os.readv(fd, [self._buffer]):
+            num_bytes += count
+            if num_bytes > before.st_size:  # it grows, perhaps for ever
+                break
+            chunk = self._buffer[:count]
+            hasher.update(chunk)
+            while chunk:
+                chunk = chunk[os.write(out, chunk) :]
+            if num_bytes - written_back >= _WRITE_BACK_BYTES:
+                _begin_write_back(out, written_back, num_bytes - written_back)
+                written_back = num_bytes
+            self._advance(count)
+        _check_unchanged(file, fd, before, num_bytes)
+        observed = Checksum(algorithm, hasher.hexdigest())
+        if file.hash not in (None, observed):
+            raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
+        return observed
 
 
 def _open(file: FileTransfer, source: int) -> int:
     try:
         return open_source(source, file.source_path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceMissingError(f"{file.source_path}: there is no such file at the source") from error
 
 
-def _reserve(out: int, size_bytes: int) -> None:
-    """Find out now, not after hours, that a large file does not fit."""
-    if size_bytes > CHUNK_BYTES and hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(out, 0, size_bytes)
-        except OSError as error:  # many file systems cannot reserve, and need not
-            if error.errno in _OUT_OF_SPACE:
-                raise
+def _check_space(out: int, size_bytes: int) -> None:
+    """Find out now, not after hours, that a large file does not fit.
+
+    posix_fallocate would reserve the space, but where the file system cannot, glibc writes to every block of the file.
+    """
+    if size_bytes > CHUNK_BYTES:
+        space = os.fstatvfs(out)
+        if space.f_blocks > 0 and space.f_bfree * space.f_frsize < size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _pump(
-    file: FileTransfer, fd: int, out: int, before: os.stat_result, buffer: memoryview, advance: Callable[[int], None]
-) -> Checksum:
-    """Copy all bytes, and give their checksum once source and checksum are found to be as they should."""
-    algorithm = file.hash.algorithm if file.hash else DEFAULT_ALGORITHM
-    hasher = new_hasher(algorithm)
-    num_bytes = written_back = 0
-    while count := os.readv(fd, [buffer]):
-        num_bytes += count
-        if num_bytes > before.st_size:  # it grows, perhaps for ever
-            break
-        chunk = buffer[:count]
-        hasher.update(chunk)
-        while chunk:
-            chunk = chunk[os.write(out, chunk) :]
-        if num_bytes - written_back >= _WRITE_BACK_BYTES:
-            _begin_write_back(out, written_back, num_bytes - written_back)
-            written_back = num_bytes
-        advance(count)
-    _check_unchanged(file, fd, before, num_bytes)
-    observed = Checksum(algorithm, hasher.hexdigest())
-    if file.hash not in (None, observed):
-        raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
-    return observed
+def _keep_attributes(out: int, before: os.stat_result) -> None:
+    try:
+        os.fchmod(out, before.st_mode & _PERMISSION_BITS)
+        os.utime(out, ns=(before.st_atime_ns, before.st_mtime_ns))
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP):  # on our own file: the file system has no such attributes
+            raise
 
 
 def _begin_write_back(out: int, offset: int, count: int) -> None:
@@ -181,18 +179,10 @@ def _begin_write_back(out: int, offset: int, count: int) -> None:
 
 
 def _check_unchanged(file: FileTransfer, fd: int, before: os.stat_result, num_bytes: int) -> None:
-    after = os.fstat(fd)
-    if num_bytes != before.st_size or (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (
-        after.st_size,
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-    ):
+    """Refuse a copy of a file that was written to, replaced or removed meanwhile: all of them set its ctime."""
+    if num_bytes != before.st_size or _identity(os.fstat(fd)) != _identity(before):
         raise SourceChangedError(f"{file.source_path}: the file changed while it was copied")
 
 
-def _digest(fd: int, algorithm: str, buffer: memoryview, advance: Callable[[int], None]) -> Checksum:
-    hasher = new_hasher(algorithm)
-    while count := os.readv(fd, [buffer]):
-        hasher.update(buffer[:count])
-        advance(0)
-    return Checksum(algorithm, hasher.hexdigest())
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from dts_fsm.endpoints.moving import Batch, Meter, failures
+from dts_fsm.endpoints.batches import Batch, Meter
+from dts_fsm.endpoints.outcomes import failures
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationStatus
 
 Submit = Callable[[Batch, Meter], "Future[list[FileOutcome]]"]
@@ -29,6 +31,7 @@ class Job:
         self._outcomes: list[FileOutcome] = []
         self._total = Meter()  # of the batches that have ended
         self._feeding = self._canceled = False
+        self._fault: Exception | None = None  # why no more files could be had
         self._final: OperationStatus | None = None
 
     def start(self) -> None:
@@ -79,12 +82,15 @@ class Job:
             with self._lock:
                 if meter in self._under_way:
                     self._under_way[meter] = future
+                canceled = self._canceled
+            if canceled:
+                future.cancel()
             future.add_done_callback(partial(self._collect, batch, meter))
 
     def _next(self) -> tuple[Batch, Meter] | None:
         with self._lock:
             if len(self._under_way) < self._window and self._final is None:
-                batch = None if self._canceled else next(self._batches, None)
+                batch = self._next_batch()
                 if batch is not None:
                     meter = Meter()
                     self._under_way[meter] = None
@@ -92,6 +98,15 @@ class Job:
                 if not self._under_way:
                     self._final = self._conclude()
             self._feeding = False
+            return None
+
+    def _next_batch(self) -> Batch | None:
+        if self._canceled or self._fault is not None:
+            return None
+        try:
+            return next(self._batches, None)
+        except Exception as error:  # noqa: BLE001, RUF100 - the files may come from anywhere
+            self._fault = error
             return None
 
     def _collect(self, batch: Batch, meter: Meter, future: Future[Any]) -> None:
@@ -116,18 +131,24 @@ class Job:
 
     def _conclude(self) -> OperationStatus:
         failed = [outcome for outcome in self._outcomes if outcome.state is FileState.FAILED]
-        code = OperationCode.SUCCEEDED
+        code, transient = OperationCode.SUCCEEDED, False
+        reason: str | None = None
         message = f"{self._total.num_files} of {self._num_files} files are there, {self._total.num_skipped} were before"
-        if len(self._outcomes) < self._num_files:
-            code = OperationCode.CANCELED
+        if self._fault is not None:
+            code, reason, transient = OperationCode.FAILED, "error", True
+            message = f"the files to move could not be listed: {self._fault!r}"
+        elif len(self._outcomes) < self._num_files:
+            code, message = OperationCode.CANCELED, f"canceled: {message}"
         elif failed:
-            code = OperationCode.FAILED
-            message = f"{len(failed)} of {self._num_files} files failed: {failed[0].error}"
+            code, transient = OperationCode.FAILED, all(outcome.transient for outcome in failed)
+            reason, _ = Counter(outcome.reason for outcome in failed).most_common(1)[0]
+            example = next(outcome.error for outcome in failed if outcome.reason == reason)
+            message = f"{len(failed)} of {self._num_files} files failed, most often: {example}"
         return OperationStatus(
             code=code,
             message=message,
-            reason=failed[0].reason if code is OperationCode.FAILED else None,
-            transient=code is OperationCode.FAILED and all(outcome.transient for outcome in failed),
+            reason=reason,
+            transient=transient,
             num_files_transferred=self._total.num_files,
             num_files_skipped=self._total.num_skipped,
             num_bytes_transferred=self._total.num_bytes,

@@ -6,14 +6,15 @@ import errno
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
+from dts_fsm.endpoints.batches import BATCH_FILES, batches
 from dts_fsm.endpoints.beneath import found, open_root
-from dts_fsm.endpoints.jobs import Job
-from dts_fsm.endpoints.moving import Batch, Meter, batches, move_batch
+from dts_fsm.endpoints.jobs import Job, Submit
+from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.errors import (
     IncompatibleDestinationError,
     InvalidEndpointConfigError,
@@ -22,7 +23,7 @@ from dts_fsm.errors import (
     UnsafePathError,
 )
 from dts_fsm.interfaces import Endpoint
-from dts_fsm.records import Descriptor, FileOutcome, FileTransfer, OperationCode, OperationStatus
+from dts_fsm.records import Descriptor, FileTransfer, OperationCode, OperationStatus
 
 if TYPE_CHECKING:
     from dts_fsm.config import EndpointConfig
@@ -58,7 +59,8 @@ class LocalEndpoint:
         durable: what is reported as moved survives a power cut. False is several times faster with small files.
 
     Raises:
-        InvalidEndpointConfigError: the root is not an existing folder, or ``workers`` is not a whole number above 0.
+        InvalidEndpointConfigError: the root is not an existing folder, ``workers`` is not a whole number above 0, or
+            ``durable`` not a bool.
     """
 
     provider = "local"
@@ -82,6 +84,8 @@ class LocalEndpoint:
             raise InvalidEndpointConfigError(
                 f"must be a whole number above 0, not {workers!r}", key=f"endpoints.{name}.workers"
             )
+        if not isinstance(durable, bool):
+            raise InvalidEndpointConfigError(f"must be true or false, not {durable!r}", key=f"endpoints.{name}.durable")
         self._workers, self._executor, self._durable = workers, executor, durable
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -90,15 +94,16 @@ class LocalEndpoint:
 
     @classmethod
     def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:
-        """Make the endpoint that a section of the configuration describes; its only option is ``workers``.
+        """Make the endpoint that a section of the configuration describes; its options are ``workers`` and ``durable``.
 
         Raises:
             InvalidEndpointConfigError: the root is not an existing folder, or an option is unknown or wrong.
         """
         for option in config.options:
-            if option != "workers":
+            if option not in ("workers", "durable"):
                 raise InvalidEndpointConfigError(
-                    "a local endpoint has no such option: it has 'workers'", key=f"endpoints.{config.key}.{option}"
+                    "a local endpoint has no such option: it has 'workers' and 'durable'",
+                    key=f"endpoints.{config.key}.{option}",
                 )
         return cls(root=config.root, name=config.key, executor=executor, **config.options)
 
@@ -129,15 +134,20 @@ class LocalEndpoint:
             PermanentError: the root does not exist, or a folder may not be searched.
             TransientError: the file system cannot answer now.
         """
+        where = self._root
         try:
             root = open_root(self._root)
             try:
-                return {descriptor.id: _is_staged(root, descriptor) for descriptor in descriptors}
+                answer = {}
+                for descriptor in descriptors:
+                    where = os.path.join(self._root, descriptor.path or "")
+                    answer[descriptor.id] = _is_staged(root, descriptor)
+                return answer
             finally:
                 os.close(root)
         except OSError as error:
             kind = PermanentError if error.errno in _HOPELESS else TransientError
-            raise kind(f"the endpoint {self.name!r} cannot look into {self._root!r}: {error.strerror}") from error
+            raise kind(f"the endpoint {self.name!r} cannot look at {where!r}: {error.strerror}") from error
 
     def transfers(self) -> Sequence[UUID]:
         """Give the ids of the moves that are known, the oldest first."""
@@ -154,18 +164,22 @@ class LocalEndpoint:
         """
         if not isinstance(destination, LocalEndpoint):
             raise IncompatibleDestinationError(self.provider, destination.provider)
-        work = batches(
-            files,
-            source_root=self._root,
-            destination_root=destination.root,
-            operation_id=operation_id,
-            durable=destination._durable,
-        )
-        job = Job(work, num_files=len(files), submit=self._submit, window=2 * self._workers)
         with self._lock:
             if operation_id in self._jobs:
                 return operation_id
-            self._jobs[operation_id] = job
+            job = self._jobs[operation_id] = Job(
+                batches(
+                    files,
+                    source_root=self._root,
+                    destination_root=destination.root,
+                    operation_id=operation_id,
+                    durable=destination._durable,
+                    max_files=min(BATCH_FILES, 1 + len(files) // (2 * self._workers)),
+                ),
+                num_files=len(files),
+                submit=self._submitter(),
+                window=2 * self._workers,
+            )
         job.start()
         return operation_id
 
@@ -194,18 +208,19 @@ class LocalEndpoint:
         if job is not None:
             job.cancel()
 
-    def _submit(self, batch: Batch, meter: Meter) -> Future[list[FileOutcome]]:
-        if self._executor is not None:
-            return self._executor.submit(move_batch, batch)
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=f"dts-{self.name}")
-            return self._pool.submit(move_batch, batch, meter)
+    def _submitter(self) -> Submit:
+        """Give what a job hands its batches to; bound to the present pool, so that ``close`` ends it for good."""
+        if (executor := self._executor) is not None:
+            return lambda batch, _meter: executor.submit(move_batch, batch)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=f"dts-{self.name}")
+        pool = self._pool
+        return lambda batch, meter: pool.submit(move_batch, batch, meter)
 
 
 def _is_staged(root: int, descriptor: Descriptor) -> bool:
     try:
         with found(root, descriptor.path or "") as (_, _, status):
             return status.st_size == descriptor.bytes
-    except (FileNotFoundError, UnsafePathError):
+    except (FileNotFoundError, NotADirectoryError, UnsafePathError):
         return False

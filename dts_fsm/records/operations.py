@@ -90,7 +90,8 @@ class Operation:
         handle: the provider's own id of the work, once it gave one.
         attempt: 0 for the first submission.
         resubmitted: True when an earlier submission may have reached the provider.
-        files: at ``submit`` the files it is about, each once; empty at ``poll`` and ``cancel``.
+        files: all files of the transfer as they stand, in order of id, inline data included; they are read from the
+            store when they are first looked at.
     """
 
     id: UUID

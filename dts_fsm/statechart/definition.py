@@ -1,23 +1,14 @@
-"""A statechart as a record, and the reader of the TOML files that define one.
-
-The reader checks the form of a file: its keys, types and names. Whether the chart makes sense is for ``lint``.
-"""
+"""A statechart as a record: its states, guards and transitions, and what can be asked of them."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 import attrs
 
 from dts_fsm.errors import StatechartError
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
-_CALLBACK = re.compile(rf"{_NAME.pattern}(?:\.{_NAME.pattern})*")
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +58,11 @@ class TransitionDef:
 
 @attrs.frozen(kw_only=True)
 class Chart:
-    """A statechart: what runs, is checked, is tested and is drawn. Everything is in the order of its file."""
+    """A statechart: what runs, is checked, is tested and is drawn. Everything is in the order of its file.
+
+    Attributes:
+        file: the file that it was read from, which findings name, or None. Charts from different files may be equal.
+    """
 
     name: str
     initial: str
@@ -75,6 +70,7 @@ class Chart:
     states: tuple[StateDef, ...]
     guards: tuple[GuardDef, ...]
     transitions: tuple[TransitionDef, ...]
+    file: str | None = attrs.field(default=None, eq=False)
 
     def state(self, name: str) -> StateDef:
         """Give the state of this name.
@@ -138,145 +134,3 @@ class Chart:
         return StatechartError(
             f"the chart {self.name!r} has no state {name!r}; its states are: {', '.join(map(repr, self._states))}"
         )
-
-
-def parse_chart(text: str, *, file: str) -> Chart:
-    """Give the chart that a TOML text defines; ``file`` names it in errors.
-
-    Raises:
-        StatechartError: the text is not TOML (the line is named), or has unknown or missing keys, values of a wrong
-            type or names that are not lower_snake_case. Every finding is listed with file, table and key.
-    """
-    try:
-        document = tomllib.loads(text)
-    # tomllib lets errors of int() and of deep nesting through.
-    except (ValueError, RecursionError) as exc:
-        raise StatechartError(f"{file} is not a valid TOML file:", (f"{file}: {exc}",)) from exc
-    reader = _Reader(file)
-    top = reader.record("the file", document, _DOCUMENT)
-    chart = reader.record("[chart]", top.get("chart", {}), _CHART) if "chart" in top else {}
-    states = reader.named("states", top.get("states", {}), _STATE)
-    guards = reader.named("guards", top.get("guards", {}), _GUARD)
-    transitions = [
-        reader.record(f"[[transitions]] number {number}", table, _TRANSITION)
-        for number, table in enumerate(top.get("transitions", ()), start=1)
-    ]
-    if reader.findings:
-        raise StatechartError(f"{file} does not define a statechart:", reader.findings)
-    return Chart(
-        **chart,
-        states=tuple(StateDef(**state) for state in states),
-        guards=tuple(GuardDef(**{**guard, "excludes": tuple(guard.get("excludes", ()))}) for guard in guards),
-        transitions=tuple(
-            TransitionDef(
-                event=transition["event"],
-                sources=tuple(transition["from"]),
-                target=transition["to"],
-                guard=transition.get("guard"),
-                description=transition["description"],
-            )
-            for transition in transitions
-        ),
-    )
-
-
-def _type_fault(kind: type, words: str) -> Callable[[Any], str | None]:
-    return lambda value: None if isinstance(value, kind) else f"must be {words}, not {type(value).__name__}"
-
-
-def _sentence_fault(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return f"must be text, not {type(value).__name__}"
-    return None if value.strip() else "must not be empty"
-
-
-def _name_fault(value: Any, pattern: re.Pattern[str] = _NAME) -> str | None:
-    if not isinstance(value, str):
-        return f"must be text, not {type(value).__name__}"
-    return None if pattern.fullmatch(value) else f"{value!r} is not a lower_snake_case name"
-
-
-def _callback_fault(value: Any) -> str | None:
-    return _name_fault(value, _CALLBACK)
-
-
-def _names_fault(value: Any) -> str | None:
-    if not isinstance(value, list):
-        return f"must be a list of names, not {type(value).__name__}"
-    if not value:
-        return "must name at least one"
-    faults = [fault for fault in map(_name_fault, value) if fault]
-    if faults:
-        return "; ".join(faults)
-    repeated = [name for name in dict.fromkeys(value) if value.count(name) > 1]
-    return f"names {', '.join(map(repr, repeated))} more than once" if repeated else None
-
-
-@attrs.frozen
-class _Key:
-    """What a key must hold: ``fault`` says what is wrong with a value, or None."""
-
-    fault: Callable[[Any], str | None]
-    required: bool = True
-
-
-_TABLE = _type_fault(dict, "a table")
-_DOCUMENT = {
-    "chart": _Key(_TABLE),
-    "states": _Key(_TABLE),
-    "guards": _Key(_TABLE, required=False),
-    "transitions": _Key(_type_fault(list, "tables written [[transitions]]")),
-}
-_CHART = {"name": _Key(_name_fault), "initial": _Key(_name_fault), "description": _Key(_sentence_fault)}
-_STATE = {
-    "description": _Key(_sentence_fault),
-    "enter": _Key(_callback_fault, required=False),
-    "deadline": _Key(_name_fault, required=False),
-    "final": _Key(_type_fault(bool, "true or false"), required=False),
-}
-_GUARD = {"description": _Key(_sentence_fault), "excludes": _Key(_names_fault, required=False)}
-_TRANSITION = {
-    "event": _Key(_name_fault),
-    "from": _Key(_names_fault),
-    "to": _Key(_name_fault),
-    "guard": _Key(_name_fault, required=False),
-    "description": _Key(_sentence_fault),
-}
-
-
-class _Reader:
-    """Takes tables apart, and collects what is wrong instead of stopping at it."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self.findings: list[str] = []
-
-    def record(self, where: str, table: Any, keys: Mapping[str, _Key]) -> dict[str, Any]:
-        """Give the values that have no fault."""
-        if fault := _TABLE(table):
-            self._find(where, fault)
-            return {}
-        good = {}
-        for name in table.keys() - keys.keys():
-            self._find(f"{where}, key {name!r}", f"is unknown; known are: {', '.join(keys)}")
-        for name, key in keys.items():
-            if name in table:
-                if fault := key.fault(table[name]):
-                    self._find(f"{where}, key {name!r}", fault)
-                else:
-                    good[name] = table[name]
-            elif key.required:
-                self._find(f"{where}, key {name!r}", "is missing")
-        return good
-
-    def named(self, group: str, tables: Mapping[str, Any], keys: Mapping[str, _Key]) -> list[dict[str, Any]]:
-        """Give the records of tables whose keys are their names."""
-        records = []
-        for name, table in tables.items():
-            if fault := _name_fault(name):
-                self._find(f"[{group}]", fault)
-            records.append({"name": name, **self.record(f"[{group}.{name}]", table, keys)})
-        return records
-
-    def _find(self, where: str, fault: str) -> None:
-        self.findings.append(f"{self._file}: {where}: {fault}")

@@ -1,57 +1,58 @@
-"""Pictures of charts, for people: Mermaid for pages, DOT for paper.
+"""Pictures of charts, for people: Mermaid for pages, DOT for paper. It is also a command:
 
     python -m dts_fsm.statechart.diagrams FOLDER            writes the pictures of the package's charts
     python -m dts_fsm.statechart.diagrams --check FOLDER    fails where they are not current
 
-Arrows that leave many states for one target are drawn once, from a box around these states, and transitions between the
-same two states share an arrow: otherwise ``cancel`` and ``fail`` alone would hide the rest.
+``view`` says how arrows are merged.
 """
 
 from __future__ import annotations
 
 import argparse
 import html
+import os
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
-
-from dts_fsm.statechart.definition import Chart, StateDef, TransitionDef
+from dts_fsm.statechart.definition import Chart, StateDef
 from dts_fsm.statechart.library import CHARTS, load_chart
+from dts_fsm.statechart.view import BOX, TICK, Step, View
 
-_BOX = "*"  # stands for the box as the source of an arrow; no state is called so
-_TICK = "\N{CHECK MARK}"
 _PLAIN, _WALKED, _CURRENT = "#ffffff", "#d7ecd9", "#ffe08a"
 _LINE, _WALKED_LINE = "#555555", "#1b7837"
 _SAFE_ID = re.compile(r"[a-z][a-z0-9_]*")
-_MERMAID_WORDS = frozenset({"as", "class", "click", "default", "direction", "end", "hide", "note", "scale", "state"})
+# Found by drawing charts with states of these names: Mermaid reads them as its own words, or trips over them.
+_MERMAID_WORD = re.compile(
+    "accdescr|acctitle|as|class|classdef|click|constructor|default|direction|end|hide|href|note|root|scale|state|"
+    "statediagram|style"
+)
 
 
-def mermaid(chart: Chart, *, path: Sequence[tuple[str, str, str]] | None = None, current: str | None = None) -> str:
+def mermaid(chart: Chart, *, current: str | None = None, path: Sequence[Step] | None = None) -> str:
     """Give the chart as a Mermaid ``stateDiagram-v2``, ending in a line break.
 
     Args:
-        path: the steps (event, source, target) that a machine took: their states are coloured and their labels ticked.
-            A step with the source "" is the machine's creation; steps that the chart does not have are not drawn.
-        current: the state that a machine is in, coloured in its own way.
+        chart: one without faults.
+        current: the state that a machine is in, coloured in its own way; None for no machine.
+        path: the steps (source, event, target) that it took: their states are coloured and their labels ticked. A step
+            with the source "" is the machine's creation; steps that the chart does not have are not drawn.
 
     Raises:
         StatechartError: ``current`` is not a state of the chart.
     """
-    view = _View.of(chart, path or (), current)
-    ids = {state.name: _mermaid_id(state.name, number) for number, state in enumerate(chart.states)} | {_BOX: "ANY"}
-    lines = [f"%% {chart.name}: generated from its chart, do not edit", "stateDiagram-v2"]
-    start = f"[*] --> {ids[chart.initial]}" + (f" : {_TICK}" if view.created else "")
+    view = View.of(chart, current, path or ())
+    ids = {state.name: _mermaid_id(state.name, number) for number, state in enumerate(chart.states)} | {BOX: "ANY"}
+    lines = [f"%% {_one_line(chart.name)}: generated from its chart, do not edit", "stateDiagram-v2"]
+    start = f"[*] --> {ids[chart.initial]}" + (f" : {TICK}" if view.created else "")
     for names in view.rows:
         # The order is for Mermaid's layout: it puts what comes first on top, but hangs the box's arrows, where the
         # beginning is not in the box, on the state that it meets first in there: the last lets them leave downwards.
         inside = [start] if chart.initial in names else []
         inside += [line for name in reversed(names) for line in _mermaid_state(chart.state(name), ids)]
         if names == view.box:
-            inside = [f'state "any of these" as {ids[_BOX]} {{', *(f"    {line}" for line in inside), "}"]
+            inside = [f'state "any of these" as {ids[BOX]} {{', *(f"    {line}" for line in inside), "}"]
         lines += [f"    {line}" for line in inside]
     for arrow in view.arrows:
         label = "<br/>".join(_mermaid_text(text) for text in arrow.labels)
@@ -64,23 +65,23 @@ def mermaid(chart: Chart, *, path: Sequence[tuple[str, str, str]] | None = None,
     return "\n".join(lines) + "\n"
 
 
-def dot(chart: Chart, *, path: Sequence[tuple[str, str, str]] | None = None, current: str | None = None) -> str:
+def dot(chart: Chart, *, current: str | None = None, path: Sequence[Step] | None = None) -> str:
     """Give the chart as a DOT graph for Graphviz, ending in a line break.
 
     Args:
-        path: the steps (event, source, target) that a machine took: their states and arrows are coloured, their labels
-            ticked. A step with the source "" is the machine's creation; steps that the chart does not have are not
-            drawn.
-        current: the state that a machine is in, coloured in its own way.
+        chart: one without faults.
+        current: the state that a machine is in, coloured in its own way; None for no machine.
+        path: the steps (source, event, target) that it took: their states and arrows are coloured, their labels ticked.
+            A step with the source "" is the machine's creation; steps that the chart does not have are not drawn.
 
     Raises:
         StatechartError: ``current`` is not a state of the chart.
     """
-    view = _View.of(chart, path or (), current)
+    view = View.of(chart, current, path or ())
     lines = [
         f"// {_one_line(chart.name)}: generated from its chart, do not edit",
         f"digraph {_quoted(chart.name)} {{",
-        "    graph [compound=true, nodesep=0.6, ranksep=0.7, fontname=Helvetica, fontsize=11]",
+        "    graph [compound=true, nodesep=0.6, ranksep=0.65, fontname=Helvetica, fontsize=11]",
         f'    node [shape=box, style="rounded,filled", fillcolor="{_PLAIN}", color="{_LINE}", fontname=Helvetica]',
         f'    edge [color="{_LINE}", fontname=Helvetica, fontsize=10]',
         '    "" [shape=circle, style=filled, fillcolor=black, width=0.15, label=""]',
@@ -88,16 +89,17 @@ def dot(chart: Chart, *, path: Sequence[tuple[str, str, str]] | None = None, cur
     for names in view.rows:
         inside = [_dot_state(chart.state(name), view) for name in names]
         if names == view.box:
-            look = f'label="any of these", labeljust=l, margin=16, style="rounded,dashed", color="{_LINE}"'
+            look = f'label="any of these", labeljust=r, margin=20, style="rounded,dashed", color="{_LINE}"'
             inside = ["subgraph cluster_any {", *(f"    {line}" for line in (f"graph [{look}]", *inside)), "}"]
         lines += [f"    {line}" for line in inside]
     lines.append(f'    "" -> {_quoted(chart.initial)}{_dot_attributes([], view.created)}')
     above = chart.states[: min((chart.states.index(chart.state(name)) for name in view.box), default=0)]
     for arrow in view.arrows:
-        label = "\\n".join(_quoted(text)[1:-1] for text in arrow.labels)
+        # The spaces keep a label off its own arrow.
+        label = "\\n".join(f" {_quoted(text)[1:-1]} " for text in arrow.labels)
         attributes = [f'label="{label}"']
         source = arrow.source
-        if source == _BOX:
+        if source == BOX:
             # Graphviz draws no arrow from a box itself: one from a member is cut off at the box's border.
             source = view.box[-1]
             attributes.append("ltail=cluster_any")
@@ -107,23 +109,29 @@ def dot(chart: Chart, *, path: Sequence[tuple[str, str, str]] | None = None, cur
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def write_diagrams(folder: Path) -> None:
+def write_diagrams(folder: str | os.PathLike[str]) -> None:
     """The folder, made where it is missing, holds the current pictures of the package's charts, and a page with both.
 
     Raises:
         OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
     for name, content in _files().items():
-        (folder / name).write_bytes(content)
+        (place / name).write_bytes(content)
 
 
-def stale_diagrams(folder: Path) -> list[str]:
-    """Give the names of the files that are missing in the folder, or not what ``write_diagrams`` would write now."""
+def stale_diagrams(folder: str | os.PathLike[str]) -> list[str]:
+    """Give the names of the files that are missing in the folder, or not what ``write_diagrams`` would write now.
+
+    Raises:
+        OSError: a file is there and cannot be read.
+    """
+    place = Path(folder)
     return [
         name
         for name, content in _files().items()
-        if not (folder / name).is_file() or (folder / name).read_bytes() != content
+        if not (place / name).is_file() or (place / name).read_bytes() != content
     ]
 
 
@@ -144,78 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if stale else 0
 
 
-@attrs.frozen
-class _Arrow:
-    source: str
-    target: str
-    labels: tuple[str, ...]
-    walked: bool
-
-
-@attrs.frozen
-class _View:
-    """What both kinds of pictures show: the box's states, all states in rows, the merged arrows, and what is marked."""
-
-    box: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    arrows: tuple[_Arrow, ...]
-    walked: tuple[str, ...]
-    current: tuple[str, ...]
-    created: bool
-
-    @classmethod
-    def of(cls, chart: Chart, path: Sequence[tuple[str, str, str]], current: str | None) -> _View:
-        box = _box(chart)
-        steps = set(path)
-        labels: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
-        for transition in chart.transitions:
-            text = transition.event + (f" [{transition.guard}]" if transition.guard else "")
-            boxed = _leaves(transition, box)
-            starts = [(_BOX, box), *((name, (name,)) for name in transition.sources if name not in box)]
-            for start, sources in starts if boxed else [(name, (name,)) for name in transition.sources]:
-                taken = any((transition.event, source, transition.target) in steps for source in sources)
-                labels[start, transition.target].append((f"{_TICK} {text}" if taken else text, taken))
-        seen = {state for _, source, target in path for state in (source, target)}
-        return cls(
-            box=box,
-            rows=_rows(chart, box),
-            arrows=tuple(
-                _Arrow(source, target, tuple(text for text, _ in texts), any(taken for _, taken in texts))
-                for (source, target), texts in labels.items()
-            ),
-            walked=tuple(state.name for state in chart.states if state.name in seen and state.name != current),
-            current=() if current is None else (chart.state(current).name,),
-            created=any(source == "" and target == chart.initial for _, source, target in path),
-        )
-
-
-def _box(chart: Chart) -> tuple[str, ...]:
-    """The sources whose box saves the most arrows, in the chart's order; empty where none saves any."""
-
-    def saved(sources: Collection[str]) -> int:
-        return (len(sources) - 1) * sum(_leaves(transition, sources) for transition in chart.transitions)
-
-    several = [transition.sources for transition in chart.transitions if len(transition.sources) > 2]
-    best = max(several, key=saved, default=())
-    return tuple(state.name for state in chart.states if state.name in best and saved(best))
-
-
-def _rows(chart: Chart, box: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The states one by one, but those of the box together: in this order both programs put the beginning on top."""
-    return tuple(dict.fromkeys(box if state.name in box else (state.name,) for state in chart.states))
-
-
-def _leaves(transition: TransitionDef, box: Collection[str]) -> bool:
-    return bool(box) and transition.target not in box and set(box) <= set(transition.sources)
-
-
 def _notes(state: StateDef) -> list[str]:
     notes = [f"enter / {state.enter}"] if state.enter else []
     return notes + ([f"deadline / {state.deadline}"] if state.deadline else [])
 
 
 def _mermaid_id(name: str, number: int) -> str:
-    return name if _SAFE_ID.fullmatch(name) and name not in _MERMAID_WORDS else f"S{number}"
+    return name if _SAFE_ID.fullmatch(name) and not _MERMAID_WORD.fullmatch(name) else f"S{number}"
 
 
 def _mermaid_state(state: StateDef, ids: dict[str, str]) -> list[str]:
@@ -224,10 +167,10 @@ def _mermaid_state(state: StateDef, ids: dict[str, str]) -> list[str]:
 
 def _mermaid_text(text: str) -> str:
     """The text with everything that Mermaid might take for its own written as ``#code;``."""
-    return "".join(char if char.isalnum() or char in f" _./[]-{_TICK}" else f"#{ord(char)};" for char in text)
+    return "".join(char if char.isalnum() or char in f" _./[]-{TICK}" else f"#{ord(char)};" for char in text)
 
 
-def _dot_state(state: StateDef, view: _View) -> str:
+def _dot_state(state: StateDef, view: View) -> str:
     rows = [f"<b>{html.escape(state.name)}</b>"]
     rows += [f'<font point-size="10">{html.escape(note)}</font>' for note in _notes(state)]
     attributes = [f"label=<{'<br/>'.join(rows)}>"]
@@ -258,7 +201,8 @@ def _files() -> dict[str, bytes]:
     page = [
         "# The statecharts",
         "",
-        "Generated from the charts by `python -m dts_fsm.statechart.diagrams`; do not edit.",
+        "Generated from the charts by `python -m dts_fsm.statechart.diagrams`; do not edit. An arrow says its event and,",
+        "in brackets, the guard that must agree. An arrow from the box can be taken from each state in it.",
     ]
     files = {}
     for chart in charts:

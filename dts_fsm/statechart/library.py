@@ -8,8 +8,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from dts_fsm.errors import StatechartError
-from dts_fsm.statechart.definition import Chart, parse_chart
+from dts_fsm.statechart.definition import Chart
 from dts_fsm.statechart.lint import check
+from dts_fsm.statechart.reader import parse_chart
 
 CHARTS = ("transfer", "operation")
 """The names of the charts that come with the package."""
@@ -45,7 +46,7 @@ def load_chart_file(path: str | os.PathLike[str]) -> Chart:
     # ValueError: bytes that are not UTF-8, or a NUL in the path.
     except (OSError, ValueError) as exc:
         raise StatechartError(f"the statechart {os.fspath(path)!r} cannot be read: {exc}") from exc
-    return _checked(text, Path(path).name)
+    return _checked(text, os.fspath(path))
 
 
 def _checked(text: str, file: str) -> Chart:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 
 from dts_fsm.errors import StatechartError
 from dts_fsm.statechart.definition import Chart, TransitionDef
@@ -15,24 +15,26 @@ def lint(
 ) -> tuple[str, ...]:
     """Give one sentence for each fault of the chart, none for a good one. Pure.
 
-    A sentence begins with a code that stays the same through versions: SC001 unknown state, SC002 undeclared guard,
-    SC003 one event could take two transitions, SC004 unreachable state, SC005 no way to a final state, SC006 exit from
-    a final state, SC007 no final state, SC008 final state with a deadline, SC009 unused guard, SC010 callback that
-    nobody offers, SC011 guard that nobody offers, SC012 ``excludes`` of an undeclared guard, SC013 a name declared
-    twice.
+    A sentence begins with the chart's file, where it has one, and a code that stays the same through versions: SC001
+    unknown state, SC002 undeclared guard, SC003 one event could take two transitions, SC004 unreachable state, SC005 no
+    way to a final state, SC006 exit from a final state, SC007 no final state, SC008 final state with a deadline, SC009
+    unused guard, SC010 callback that nobody offers, SC011 guard that nobody offers, SC012 guard that excludes itself or
+    an undeclared one, SC013 a name declared twice.
 
     Args:
         callbacks: the names of the callbacks that are offered for ``enter``, or None for not checking them.
         guards: the names of the guards that are offered, or None for not checking them.
     """
-    return (
-        *_names(chart),
-        *_ambiguities(chart),
-        *_ways(chart),
-        *_ends(chart),
-        *_unused_guards(chart),
-        *_offers(chart, callbacks, guards),
+    findings = chain(
+        _names(chart),
+        _ambiguities(chart),
+        _ways(chart),
+        _ends(chart),
+        _unused_guards(chart),
+        _offers(chart, callbacks, guards),
     )
+    where = f"{chart.file}: " if chart.file else ""
+    return tuple(where + finding for finding in findings)
 
 
 def check(chart: Chart, *, callbacks: Collection[str] | None = None, guards: Collection[str] | None = None) -> None:
@@ -53,18 +55,20 @@ def _names(chart: Chart) -> Iterator[str]:
         yield from (f"SC013 {kind} {name!r} is declared twice" for name in _repeated(names))
     if chart.initial not in states:
         yield f"SC001 unknown state {chart.initial!r}: the chart begins there"
-    for transition in chart.transitions:
+    for number, transition in enumerate(chart.transitions, start=1):
         for source in transition.sources:
             if source not in states:
-                yield f"SC001 unknown state {source!r}: {_arrow(transition)} starts there"
+                yield f"SC001 unknown state {source!r}: {_arrow(number, transition)} starts there"
         if transition.target not in states:
-            yield f"SC001 unknown state {transition.target!r}: {_arrow(transition)} leads there"
+            yield f"SC001 unknown state {transition.target!r}: {_arrow(number, transition)} leads there"
         if transition.guard is not None and transition.guard not in guards:
-            yield f"SC002 undeclared guard {transition.guard!r}: {_arrow(transition)} asks for it"
+            yield f"SC002 undeclared guard {transition.guard!r}: {_arrow(number, transition)} asks for it"
     for guard in chart.guards:
         for other in guard.excludes:
             if other not in guards:
                 yield f"SC012 undeclared guard {other!r}: {guard.name!r} says that it excludes it"
+            elif other == guard.name:
+                yield f"SC012 guard {other!r} says that it excludes itself"
 
 
 def _ambiguities(chart: Chart) -> Iterator[str]:
@@ -88,8 +92,10 @@ def _ways(chart: Chart) -> Iterator[str]:
     forward, backward = defaultdict(set), defaultdict(set)
     for transition in chart.transitions:
         for source in transition.sources:
-            forward[source].add(transition.target)
-            backward[transition.target].add(source)
+            # An exit from a final state is a fault of its own, and no way: what needs it is unreachable.
+            if source not in chart.final_states:
+                forward[source].add(transition.target)
+                backward[transition.target].add(source)
     names = [state.name for state in chart.states]
     if chart.initial in names:
         reachable = _closure([chart.initial], forward)
@@ -109,8 +115,9 @@ def _ends(chart: Chart) -> Iterator[str]:
     for state in chart.states:
         if not state.final:
             continue
-        for transition in chart.transitions_from(state.name):
-            yield f"SC006 exit from the final state {state.name!r}: {_arrow(transition)}"
+        for number, transition in enumerate(chart.transitions, start=1):
+            if state.name in transition.sources:
+                yield f"SC006 exit from the final state {state.name!r}: {_arrow(number, transition)}"
         if state.deadline is not None:
             yield f"SC008 final state {state.name!r} with a deadline {state.deadline!r}: nothing could happen then"
 
@@ -150,5 +157,5 @@ def _repeated(names: list[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
-def _arrow(transition: TransitionDef) -> str:
-    return f"the transition {transition.event!r} to {transition.target!r}"
+def _arrow(number: int, transition: TransitionDef) -> str:
+    return f"[[transitions]] number {number} ({transition.event!r} to {transition.target!r})"

@@ -5,22 +5,18 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-import attrs
-
 from dts_fsm.errors import StoreDamagedError, TransferNotFoundError
 from dts_fsm.records import (
-    Destination,
     FileRecord,
     FileState,
     HistoryRecord,
     JournalRecord,
     Message,
     OperationRecord,
-    SourceSummary,
     Specification,
     TransferRecord,
     TransferStatus,
@@ -28,24 +24,11 @@ from dts_fsm.records import (
 )
 from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
 from dts_fsm.store.connections import Connections
-
-
-def time_of(seconds: float) -> datetime:
-    """The aware UTC time of seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC)
+from dts_fsm.store.rows import Stored, time_of
 
 
 def _maybe_time(seconds: float | None) -> datetime | None:
     return None if seconds is None else time_of(seconds)
-
-
-@attrs.frozen(kw_only=True)
-class Stored:
-    """What never changes of a transfer."""
-
-    specification: Specification
-    destination: Destination
-    sources: tuple[SourceSummary, ...]
 
 
 _STATUS = """
@@ -73,6 +56,14 @@ def _status(row: Sequence[Any], progress: Sequence[int] = (0, 0, 0)) -> Transfer
     )
 
 
+def keyed(db: sqlite3.Connection, key: str) -> tuple[UUID, Specification] | None:
+    """Give the transfer that an idempotency key belongs to, with its specification, or None."""
+    found = db.execute(
+        "SELECT uuid, record FROM transfers JOIN specifications ON transfer = id WHERE idempotency_key = ?", (key,)
+    ).fetchone()
+    return None if found is None else (UUID(found[0]), from_json(found[1], Stored).specification)
+
+
 class Queries:
     """Reads of one store; safe from any thread, and while another process writes."""
 
@@ -89,6 +80,11 @@ class Queries:
         """Give the transfer's row id; TransferNotFoundError where there is none."""
         with self._connections.reader() as db:
             return self._rowid(db, transfer_id)
+
+    def keyed(self, key: str) -> tuple[UUID, Specification] | None:
+        """Give the transfer that an idempotency key belongs to, with its specification, or None."""
+        with self._connections.reader() as db:
+            return keyed(db, key)
 
     def status(self, transfer_id: UUID) -> TransferStatus:
         """Give the transfer's status, the progress of its live operations included."""

@@ -6,11 +6,26 @@ still the one that was read. The order of the fields is the order of the columns
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 import attrs
 
-from dts_fsm.records import FileOutcome
+from dts_fsm.records import Destination, FileOutcome, OperationRequest, SourceSummary, Specification
+
+
+def time_of(seconds: float) -> datetime:
+    """The aware UTC time of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """What never changes of a transfer."""
+
+    specification: Specification
+    destination: Destination
+    sources: tuple[SourceSummary, ...]
 
 
 @attrs.define(eq=False)
@@ -59,7 +74,11 @@ class OperationRow:
 
 @attrs.define(eq=False)
 class TransferRow:
-    """One transfer: the model of the transfer chart's machine, with its operations, oldest first."""
+    """One transfer: the model of the transfer chart's machine, with its operations, oldest first.
+
+    ``wishes`` and ``journal_due`` are what the chart's callbacks have asked for in the present transition; ``stored``
+    is filled in when somebody needs it.
+    """
 
     rowid: int
     uuid: str
@@ -83,6 +102,9 @@ class TransferRow:
     created_at: float
     # not stored here
     operations: list[OperationRow] = attrs.Factory(list)
+    wishes: list[OperationRequest] = attrs.Factory(list)
+    journal_due: bool = False
+    stored: Stored | None = None
     dirty: bool = False
 
     @property

@@ -20,8 +20,9 @@ APPLICATION_ID = 0x44545346
 migrations = Migrations("dts_fsm")
 
 _FIRST = """
+-- AUTOINCREMENT: a row id that was forgotten is never given again, so what is remembered by it stays true.
 CREATE TABLE transfers (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   uuid TEXT NOT NULL UNIQUE,
   state TEXT NOT NULL,
   version INTEGER NOT NULL,

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-import attrs
-
 from dts_fsm.errors import IdempotencyConflictError, NothingToRetryError, StoreError
-from dts_fsm.records import FileState, Plan
+from dts_fsm.records import FileState
 from dts_fsm.serialization import dump_json, unstructure
 from dts_fsm.store.connections import Connections
+from dts_fsm.store.contract import Admission
 from dts_fsm.store.lease import Lease
+from dts_fsm.store.queries import Queries, keyed
 from dts_fsm.store.rows import (
     OPERATION_COLUMNS,
     OPERATION_HOT,
@@ -67,22 +67,7 @@ VALUES ({_marks(TRANSFER_COLUMNS[1:])}, ?, ?, ?, ?, ?)"""
 _ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
 
 
-@attrs.frozen(kw_only=True)
-class Admission:
-    """A transfer that is to be stored: its row and first operations, and the plan with what never changes.
-
-    Attributes:
-        key: the idempotency key, or None.
-        retry_of: the ended transfer whose failed files this one moves again, or None.
-    """
-
-    change: Change
-    plan: Plan
-    key: str | None = None
-    retry_of: UUID | None = None
-
-
-class SqliteStore:
+class SqliteStore(Queries):
     """All state of one installation, in one SQLite file.
 
     Args:
@@ -101,8 +86,8 @@ class SqliteStore:
         self.path = Path(path)
         if not create and not self.path.exists():
             raise StoreError(f"there is no store {self.path}: nothing was ever transferred with this configuration")
-        self.connections = Connections(self.path, synchronous=synchronous, create=create)
-        self._lease = Lease(self.connections)
+        super().__init__(Connections(self.path, synchronous=synchronous, create=create))
+        self._lease = Lease(self._connections)
 
     # Creating
 
@@ -115,7 +100,7 @@ class SqliteStore:
             IdempotencyConflictError: a key is known with another specification; nothing was stored.
             NothingToRetryError: the transfer to retry is retried already; nothing was stored.
         """
-        with self.connections.transaction() as db:
+        with self._connections.transaction() as db:
             return [self._create(db, admission) for admission in admissions]
 
     def _create(self, db: sqlite3.Connection, admission: Admission) -> UUID:
@@ -130,15 +115,10 @@ class SqliteStore:
                 }
             )
         )
-        if admission.key is not None:
-            known = db.execute(
-                "SELECT uuid, record FROM transfers JOIN specifications ON transfer = id WHERE idempotency_key = ?",
-                (admission.key,),
-            ).fetchone()
-            if known:
-                if known[1] != record:
-                    raise IdempotencyConflictError(admission.key, UUID(known[0]))
-                return UUID(known[0])
+        if admission.key is not None and (known := keyed(db, admission.key)) is not None:
+            if known[1] != specification:
+                raise IdempotencyConflictError(admission.key, known[0])
+            return known[0]
         if admission.retry_of is not None:
             linked = db.execute(
                 "UPDATE transfers SET retried_by = ? WHERE uuid = ? AND retried_by IS NULL",
@@ -171,7 +151,7 @@ class SqliteStore:
 
     def request(self, transfer_id: UUID, kind: Literal["cancel", "suspend", "resume"], at: float) -> bool:
         """Record what a user asks of a transfer, for the scheduler to find; False where it has ended."""
-        with self.connections.transaction() as db:
+        with self._connections.transaction() as db:
             added = db.execute(
                 "INSERT INTO requests (transfer, kind, at) "
                 "SELECT id, ?, ? FROM transfers WHERE uuid = ? AND completed_at IS NULL",
@@ -181,29 +161,24 @@ class SqliteStore:
 
     # The tick
 
-    def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[int]:
-        """Give the row ids of transfers that need a look now: by a request, a deadline or an operation, oldest first.
-
-        Args:
-            now: the time, seconds since 1970 UTC.
-            limit: how many operations, transfers and requests are taken at most, of each.
-            without: endpoints whose operations are left for later, because their calls are all in use.
-        """
+    def due(self, now: float, limit: int, *, without: Collection[str] = (), busy: Collection[int] = ()) -> list[int]:
         elsewhere = f"AND endpoint NOT IN ({_marks(without)})" if without else ""
-        with self.connections.reader() as db:
-            found = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
-            found += db.execute(
+        with self._connections.reader() as db:
+            requests = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
+            transfers = db.execute(
                 "SELECT id FROM transfers WHERE due_at <= ? ORDER BY due_at LIMIT ?", (now, limit)
             ).fetchall()
-            found += db.execute(
-                f"SELECT transfer FROM operations WHERE due_at <= ? {elsewhere} ORDER BY due_at LIMIT ?",
-                (now, *without, limit),
+            operations = db.execute(
+                f"SELECT transfer, id FROM operations WHERE due_at <= ? {elsewhere} ORDER BY due_at LIMIT ?",
+                (now, *without, limit + len(busy)),
             ).fetchall()
-        return list(dict.fromkeys(rowid for (rowid,) in found))
+        rowids = [row[0] for row in (*requests, *transfers)]
+        rowids += [transfer for transfer, operation in operations if operation not in busy]
+        return list(dict.fromkeys(rowids))
 
     def next_due_at(self) -> float | None:
         """Give the time at which something is due next, or None where nothing waits for a time."""
-        with self.connections.reader() as db:
+        with self._connections.reader() as db:
             times = db.execute(
                 "SELECT min(due_at) FROM transfers WHERE due_at IS NOT NULL "
                 "UNION ALL SELECT min(due_at) FROM operations WHERE due_at IS NOT NULL"
@@ -215,7 +190,7 @@ class SqliteStore:
         if not rowids:
             return {}
         ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
-        with self.connections.reader() as db:
+        with self._connections.reader() as db:
             transfers = {row[0]: TransferRow(*row) for row in db.execute(_SELECT_TRANSFERS + ids).fetchall()}
             for row in db.execute(_SELECT_OPERATIONS + ids + " ORDER BY id").fetchall():
                 transfers[row[2]].operations.append(OperationRow(*row))
@@ -224,7 +199,7 @@ class SqliteStore:
     def requests(self, rowids: Collection[int]) -> list[RequestRow]:
         """Give what users ask of these transfers, in the order in which they asked."""
         ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
-        with self.connections.reader() as db:
+        with self._connections.reader() as db:
             rows = db.execute(f"SELECT id, transfer, kind FROM requests WHERE transfer IN {ids} ORDER BY id").fetchall()
         return [RequestRow(*row) for row in rows]
 
@@ -235,7 +210,7 @@ class SqliteStore:
             StoreLeaseLostError: another process is the scheduler now; nothing was written.
             StoreError: nothing can be said of what was written: forget the rows in memory and load them again.
         """
-        with self.connections.transaction() as db:
+        with self._connections.transaction() as db:
             self._lease.keep(db, now)
             self._write(db, changes)
 
@@ -284,7 +259,7 @@ class SqliteStore:
 
     def charts(self) -> list[tuple[str, str, str]]:
         """Give the distinct (machine, chart fingerprint, state) of all that lives."""
-        with self.connections.reader() as db:
+        with self._connections.reader() as db:
             return db.execute(
                 "SELECT DISTINCT 'transfer', chart, state FROM transfers WHERE completed_at IS NULL UNION "
                 "SELECT DISTINCT 'operation', chart, state FROM operations WHERE due_at IS NOT NULL"
@@ -292,7 +267,7 @@ class SqliteStore:
 
     def prune(self, before: float, limit: int = 200) -> int:
         """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""
-        with self.connections.transaction() as db:
+        with self._connections.transaction() as db:
             ended = db.execute(
                 "SELECT id FROM transfers WHERE completed_at < ? ORDER BY completed_at LIMIT ?", (before, limit)
             ).fetchall()
@@ -321,7 +296,7 @@ class SqliteStore:
         """Release the lease and close the file. Idempotent."""
         with contextlib.suppress(StoreError):
             self.release_lease()
-        self.connections.close()
+        self._connections.close()
 
 
 def _versioned(row: TransferRow | OperationRow, columns: Sequence[str]) -> list[object]:

@@ -1,0 +1,58 @@
+"""What is said of a file that could not be moved: the reason, and whether another attempt may go better."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+
+from dts_fsm.errors import (
+    ChecksumMismatchError,
+    PermanentError,
+    ProviderError,
+    SizeMismatchError,
+    SourceChangedError,
+    UnsafePathError,
+)
+from dts_fsm.records import FileOutcome, FileState, FileTransfer
+
+
+class SourceMissingError(PermanentError):
+    """There is no file at the source path."""
+
+
+_REASONS: tuple[tuple[type[ProviderError], str, bool], ...] = (
+    (SourceMissingError, "not found", False),
+    (UnsafePathError, "unsafe path", False),
+    (SizeMismatchError, "size mismatch", False),
+    (ChecksumMismatchError, "checksum mismatch", False),
+    (SourceChangedError, "source changed", True),  # another attempt may find it quiet
+)
+
+_ERRNO_REASONS = {
+    errno.EACCES: "denied",
+    errno.EPERM: "denied",
+    errno.EROFS: "denied",
+    errno.ENOSPC: "no space",
+    errno.EDQUOT: "no space",
+    errno.EFBIG: "no space",
+    errno.ELOOP: "unsafe path",
+    errno.ENAMETOOLONG: "name too long",
+}
+
+
+def failure(file: FileTransfer, error: BaseException) -> FileOutcome:
+    """Give the outcome FAILED of a file, with the reason and whether another attempt may go better."""
+    reason, transient, text = "error", True, f"{file.source_path}: {error or type(error).__name__}"
+    if isinstance(error, OSError):
+        reason = _ERRNO_REASONS.get(error.errno or 0, "i/o error")
+        transient = reason == "i/o error"
+        text = f"{file.source_path}: {error.strerror or error}"
+    for kind, kind_reason, kind_transient in _REASONS:
+        if isinstance(error, kind):
+            reason, transient, text = kind_reason, kind_transient, str(error)
+    return FileOutcome(id=file.id, state=FileState.FAILED, error=text, reason=reason, transient=transient)
+
+
+def failures(files: Iterable[FileTransfer], error: BaseException) -> list[FileOutcome]:
+    """Give the outcome FAILED of each file, all for the same reason."""
+    return [failure(file, error) for file in files]

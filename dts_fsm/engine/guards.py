@@ -1,0 +1,86 @@
+"""The guards of the two charts: pure predicates on rows, by the names that the charts use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from dts_fsm.store.rows import OperationRow, TransferRow
+
+ENDED = frozenset({"succeeded", "failed", "canceled"})
+"""The final states of an operation; a test holds them equal to the chart's."""
+
+CANCEL, EXPIRE, SUSPEND, RESUME = "cancel", "expire", "suspend", "resume"
+"""What a transfer's ``wanted`` may be, beside "": RESUME is a suspension that is to be lifted once it is there."""
+
+
+def live(operations: Iterable[OperationRow]) -> bool:
+    """True while one of the operations has not ended."""
+    return any(operation.state not in ENDED for operation in operations)
+
+
+def latest(row: TransferRow) -> Iterable[OperationRow]:
+    """The newest operation for each piece of work of the transfer's present phase."""
+    phase = row.phase
+    newest = {(op.handler, op.kind, op.endpoint): op for op in row.operations if op.phase == phase}
+    return newest.values()
+
+
+def _all_succeeded(row: TransferRow) -> bool:
+    return all(operation.state == "succeeded" for operation in latest(row))
+
+
+def _files_staged(row: TransferRow) -> bool:
+    # in staging, success means that every file is there; a survey succeeds with whatever it finds
+    return (row.phase == "staging" or row.num_unstaged == 0) and _all_succeeded(row)
+
+
+def _files_unstaged(row: TransferRow) -> bool:
+    return row.num_unstaged > 0 and _all_succeeded(row)
+
+
+def _canceled(row: TransferRow) -> bool:
+    return row.wanted == CANCEL and not live(row.operations)
+
+
+def _failed_for_good(row: TransferRow) -> bool:
+    if row.wanted == CANCEL or live(row.operations):
+        return False
+    return row.wanted == EXPIRE or any(operation.state == "failed" for operation in latest(row))
+
+
+def _suspended(row: TransferRow) -> bool:
+    if row.wanted in (SUSPEND, RESUME):
+        return not live(row.operations)
+    return row.wanted == "" and any(operation.state == "suspended" for operation in row.operations)
+
+
+def _resumed(row: TransferRow, state: str) -> bool:
+    if row.suspended_from != state or row.wanted not in ("", RESUME):
+        return False
+    # work that the suspension stopped is begun afresh, and so must have ended first
+    return not any(op.state in ("suspended", "canceling") for op in row.operations)
+
+
+TRANSFER_GUARDS: Mapping[str, Callable[[TransferRow], bool]] = {
+    "manifest_delivered": _all_succeeded,
+    "moves_succeeded": _all_succeeded,
+    "files_staged": _files_staged,
+    "files_unstaged": _files_unstaged,
+    "canceled": _canceled,
+    "failed_for_good": _failed_for_good,
+    "suspended": _suspended,
+    "resumed_staging": partial(_resumed, state="staging"),
+    "resumed_active": partial(_resumed, state="active"),
+    "resumed_finalizing": partial(_resumed, state="finalizing"),
+}
+
+
+def operation_guards(max_attempts: int) -> Mapping[str, Callable[[OperationRow], bool]]:
+    """The guards of the operation chart, for a number of attempts."""
+
+    def attempts_left(row: OperationRow) -> bool:
+        # the loss of a submission is nobody's failed attempt
+        return row.lost or (not row.permanent and row.attempts + 1 < max_attempts)
+
+    return {"attempts_left": attempts_left, "attempts_exhausted": lambda row: not attempts_left(row)}

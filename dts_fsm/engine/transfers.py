@@ -1,0 +1,302 @@
+"""Transfers along their chart: from requests and answers to transitions, and to what they change.
+
+Pure but for the rows it is given: no provider is called, and no store. A transfer's rows go in with what has happened,
+the machines of the two charts move them, the handlers say what to begin next, and a ``Change`` comes out for the store
+to write whole, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from uuid import uuid4
+
+from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, TRANSFER_GUARDS, latest
+from dts_fsm.engine.operations import Answer, OperationEngine, trouble
+from dts_fsm.engine.timing import Timing
+from dts_fsm.errors import StoreChartError
+from dts_fsm.interfaces import Handler
+from dts_fsm.records import Plan, Transfer, TransferStatusCode
+from dts_fsm.statechart import Callback, Chart, Guard, StateMachine, load_chart
+from dts_fsm.store.rows import (
+    Change,
+    HistoryEntry,
+    JournalEntry,
+    OperationRow,
+    RequestRow,
+    Stored,
+    TransferRow,
+    time_of,
+)
+
+
+class Engine:
+    """Moves transfers along their chart, and their operations along theirs.
+
+    Args:
+        handlers: by the names that the transfer chart's callbacks use: ``mover.begin`` is the ``begin`` of "mover". A
+            handler may offer further guards in an attribute ``guards`` (name -> predicate on the transfer's row).
+        timing: polls, back-off and deadlines.
+        stored: gives what never changes of a transfer, by row id.
+        transfer_chart, operation_chart: other charts than the package's own.
+
+    Raises:
+        StatechartError: a chart has faults, or asks for callbacks or guards that nobody offers; all are listed.
+        InvalidServiceConfigError: a chart names a deadline that is no setting.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        timing: Timing,
+        stored: Callable[[int], Stored],
+        *,
+        transfer_chart: Chart | None = None,
+        operation_chart: Chart | None = None,
+    ) -> None:
+        self._timing, self._stored = timing, stored
+        self._callbacks: dict[str, Callback] = {"journal.record": _record}
+        guards: dict[str, Guard] = dict(TRANSFER_GUARDS)
+        for name, handler in handlers.items():
+            self._callbacks[f"{name}.begin"] = partial(self._begin, handler)
+            guards |= getattr(handler, "guards", {})
+        chart = transfer_chart or load_chart("transfer")
+        self.machine = StateMachine(chart, callbacks=self._callbacks, guards=guards)
+        self.operations = OperationEngine(operation_chart or load_chart("operation"), timing)
+        for state in (*chart.states, *self.operations.machine.chart.states):
+            timing.deadline_at(state.deadline, 0.0)  # a misspelt setting is found now, not when it is needed
+        self._suspendable = {
+            state
+            for transition in chart.transitions
+            if transition.event == "suspend"
+            for state in (*transition.sources, transition.target)
+        }
+
+    def check(self, charts: Iterable[tuple[str, str, str]]) -> None:
+        """Refuse a store whose rows are in states that the charts do not have.
+
+        Args:
+            charts: machine ("transfer" or "operation"), fingerprint and state of all that lives, as the store has it.
+
+        Raises:
+            StoreChartError: each stranded state is named.
+        """
+        present = {"transfer": self.machine.chart, "operation": self.operations.machine.chart}
+        stranded = sorted(
+            {
+                f"{machine} in state {state!r} (made under the chart {fingerprint})"
+                for machine, fingerprint, state in charts
+                if state not in present[machine].live_states
+            }
+        )
+        if stranded:
+            raise StoreChartError(
+                "the store has transfers that the present statecharts could never end: "
+                + "; ".join(stranded)
+                + ". Let them end under the charts that created them, and change the charts then"
+            )
+
+    def admit(self, plan: Plan, now: float) -> Change:
+        """Give the change that creates a transfer: its row, its first operations, and their history."""
+        chart = self.machine.chart
+        state = chart.state(chart.initial)
+        row = TransferRow(
+            rowid=0,
+            uuid=str(uuid4()),
+            state=chart.initial,
+            version=0,
+            chart=chart.fingerprint,
+            due_at=None,
+            deadline_at=None,
+            updated_at=now,
+            completed_at=None,
+            suspended_from="",
+            wanted="",
+            reason=None,
+            message=state.description,
+            num_unstaged=0,
+            files_transferred=0,
+            files_skipped=0,
+            bytes_transferred=0,
+            num_files=plan.num_files,
+            num_bytes=plan.num_bytes,
+            created_at=now,
+            stored=Stored(specification=plan.specification, destination=plan.destination, sources=plan.sources),
+        )
+        change = Change(transfer=row)
+        self._enter(row, now)
+        _note(change, "create", "", now)
+        if state.enter is not None:
+            self._callbacks[state.enter](row)
+        self._settle(change, now)
+        return change
+
+    def decide(
+        self,
+        row: TransferRow,
+        now: float,
+        *,
+        answers: Sequence[tuple[OperationRow, Answer]] = (),
+        requests: Sequence[RequestRow] = (),
+    ) -> Change:
+        """Give what the answers, the requests and the time change of a transfer.
+
+        Args:
+            row: the transfer as it is stored; it is changed.
+            answers: what came of calls for the row's operations, in the order of arrival.
+            requests: what users ask, in the order of asking.
+        """
+        change = Change(transfer=row, requests=[request.rowid for request in requests])
+        if row.completed_at is not None:
+            return change
+        for request in requests:
+            self._request(row, request.kind)
+        self._expire(row, now)
+        for operation, answer in answers:
+            self.operations.answer(change, operation, answer, now)
+        row.message = row.message or self.machine.chart.state(row.state).description
+        self._settle(change, now)
+        return change
+
+    def complain(self, row: TransferRow, message: str, now: float) -> Change:
+        """Give the change that only says why nothing could be decided on a transfer."""
+        row.message, row.updated_at, row.dirty = message, now, True
+        return Change(transfer=row)
+
+    def view(self, row: TransferRow) -> Transfer:
+        """Give the transfer as handlers see it."""
+        static = self._static(row)
+        return Transfer(
+            id=row.id,
+            state=TransferStatusCode(row.state),
+            specification=static.specification,
+            destination=static.destination,
+            sources=static.sources,
+            num_unstaged=row.num_unstaged,
+            created_at=time_of(row.created_at),
+        )
+
+    def _static(self, row: TransferRow) -> Stored:
+        if row.stored is None:
+            row.stored = self._stored(row.rowid)
+        return row.stored
+
+    def _settle(self, change: Change, now: float) -> None:
+        """Take every transition that can be taken now, and hand over what is due."""
+        while True:
+            self._begin_wishes(change, now)
+            self._stop_or_submit(change, now)
+            event = self.machine.next_event(change.transfer)
+            if event is None:
+                return
+            self._fire(change, event, now)
+
+    def _fire(self, change: Change, event: str, now: float) -> None:
+        row = change.transfer
+        source = row.state
+        transition = self.machine.fire(row, event)
+        row.dirty = True
+        row.message = transition.description
+        if event == "suspend":
+            row.suspended_from = source
+        elif event == "resume":
+            row.suspended_from, row.wanted = "", ""
+        elif event == "cancel":
+            row.reason = "canceled"
+        elif event == "fail":
+            row.reason, row.message = _failure(row, source)
+        self._enter(row, now)
+        _note(change, event, source, now)
+        if row.journal_due:
+            row.journal_due = False
+            row.completed_at, row.due_at, row.deadline_at = now, None, None
+            status = "canceled" if row.reason == "canceled" else row.state
+            description = self._static(row).specification.description
+            change.journal = JournalEntry(status=status, description=description, manifest=change.manifest)
+
+    def _enter(self, row: TransferRow, now: float) -> None:
+        row.updated_at = now
+        row.deadline_at = self._timing.deadline_at(self.machine.chart.state(row.state).deadline, now)
+        row.due_at = row.deadline_at
+
+    def _request(self, row: TransferRow, kind: str) -> None:
+        """Take up what a user asks; what is already under way is left alone."""
+        wanted = row.wanted
+        if kind == CANCEL:
+            row.wanted = CANCEL
+        elif kind == SUSPEND and wanted in ("", RESUME):
+            row.wanted = SUSPEND
+        elif kind == RESUME and wanted == SUSPEND:
+            # a suspension that has begun is carried out first: work that is being stopped cannot go on
+            row.wanted = RESUME if row.state in self._suspendable else ""
+        row.dirty = row.dirty or row.wanted != wanted
+
+    def _expire(self, row: TransferRow, now: float) -> None:
+        """Note that the state's time is over, unless progress has moved its deadline on."""
+        if row.due_at is None or row.due_at > now:
+            return
+        setting = self.machine.chart.state(row.state).deadline
+        row.due_at = row.deadline_at = self._timing.extended(row, setting)
+        row.dirty = True
+        if row.deadline_at is not None and row.deadline_at <= now:
+            # from here on the deadline for cancellations sees to an end
+            row.due_at = None
+            row.wanted = row.wanted if row.wanted == CANCEL else EXPIRE
+
+    def _stop_or_submit(self, change: Change, now: float) -> None:
+        stopping = self._stopping(change.transfer)
+        for operation in change.transfer.operations:
+            if operation.state in ENDED:
+                continue
+            if stopping and operation.state != "canceling":
+                self.operations.cancel(change, operation, now)
+            elif operation.state == "pending" and operation.due_at is not None and operation.due_at <= now:
+                self.operations.submit(change, operation, now)
+
+    def _stopping(self, row: TransferRow) -> bool:
+        """True while the transfer's operations are to be stopped."""
+        if row.wanted in (SUSPEND, RESUME):
+            return row.state in self._suspendable
+        return row.wanted != ""
+
+    def _begin(self, handler: Handler, row: TransferRow) -> None:
+        """The callback ``<handler>.begin`` of the chart."""
+        row.wishes.extend(handler.begin(self.view(row)))
+
+    def _begin_wishes(self, change: Change, now: float) -> None:
+        row = change.transfer
+        if not row.wishes:
+            return
+        wishes, row.wishes = row.wishes, []
+        here = {
+            (operation.handler, operation.kind, operation.endpoint)
+            for operation in latest(row)
+            if operation.state == "succeeded" or operation.state not in ENDED
+        }
+        for wish in wishes:
+            if (wish.handler, wish.kind, wish.endpoint) not in here:
+                here.add((wish.handler, wish.kind, wish.endpoint))
+                self.operations.begin(change, wish, now)
+
+
+def _record(row: TransferRow) -> None:
+    """The callback ``journal.record`` of the chart."""
+    row.journal_due = True
+
+
+def _failure(row: TransferRow, state: str) -> tuple[str, str]:
+    """Why a transfer failed in a state: one or two words, and a sentence."""
+    if row.wanted == EXPIRE:
+        return "deadline", f"it was {state} for too long without progress"
+    failed = [operation for operation in latest(row) if operation.state == "failed"]
+    words = {"stage": "staging"}
+    reasons = [op.reason or f"{words.get(op.kind, op.kind)} failed" for op in failed]
+    return reasons[0], "; ".join(trouble(operation) + operation.message for operation in failed)
+
+
+def _note(change: Change, event: str, source: str, now: float) -> None:
+    row = change.transfer
+    progress = (row.files_transferred, row.files_skipped, row.bytes_transferred)
+    change.history.append(
+        HistoryEntry(None, event, source, row.state, now, row.message if source else "", row.reason, progress)
+    )

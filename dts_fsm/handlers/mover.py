@@ -1,0 +1,150 @@
+"""The mover: has the files moved from their source endpoints, and believes only what it can check."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import attrs
+
+from dts_fsm.handlers.places import Places
+from dts_fsm.records import (
+    FileOutcome,
+    FileRecord,
+    FileState,
+    FileTransfer,
+    Operation,
+    OperationCode,
+    OperationRequest,
+    OperationStatus,
+    Transfer,
+)
+
+_ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
+_ENDED = (OperationCode.SUCCEEDED, OperationCode.FAILED, OperationCode.CANCELED)
+
+
+class Mover:
+    """Works in the state active: one move from each source endpoint, of the files that have not arrived yet.
+
+    Args:
+        places: where endpoints are found.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:
+        """Move from each source endpoint."""
+        return [OperationRequest(handler="mover", kind="move", endpoint=s.endpoint) for s in transfer.sources]
+
+    def submit(self, operation: Operation) -> OperationStatus:
+        """Hand the files over that have not arrived yet."""
+        transfer = operation.transfer
+        files = [
+            FileTransfer(
+                id=file.id,
+                source_path=file.path,
+                destination_path=f"{transfer.folder}/{file.path}",
+                bytes=file.descriptor.bytes,
+                hash=file.descriptor.hash,
+            )
+            for file in _to_move(operation)
+            if file.path is not None
+        ]
+        if not files:
+            return OperationStatus(code=OperationCode.SUCCEEDED)
+        source = self._places.endpoint(operation.endpoint)
+        destination = self._places.endpoint(transfer.destination.endpoint)
+        handle = source.transfer(destination, files, operation_id=operation.submission_id)
+        return OperationStatus(code=OperationCode.RUNNING, handle=handle)
+
+    def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
+        """Ask the source endpoint how its moves stand, all in one call."""
+        handles = [operation.handle or operation.submission_id for operation in operations]
+        statuses = self._places.endpoint(operations[0].endpoint).statuses(handles)
+        return {
+            operation.id: checked(operation, statuses[handle])
+            for operation, handle in zip(operations, handles, strict=True)
+            if handle in statuses
+        }
+
+    def cancel(self, operation: Operation) -> OperationStatus:
+        """Have the move stopped."""
+        handle = operation.handle
+        if handle is None:
+            # whether the provider has it is not known: the same submission again gives the id to cancel it by
+            handle = self.submit(operation).handle
+            if handle is None:
+                return OperationStatus(code=OperationCode.SUCCEEDED)
+        source = self._places.endpoint(operation.endpoint)
+        source.cancel(handle)
+        status = source.statuses([handle]).get(handle)
+        if status is None:
+            return OperationStatus(code=OperationCode.RUNNING, handle=handle)
+        return checked(operation, attrs.evolve(status, handle=handle))
+
+
+def _to_move(operation: Operation) -> list[FileRecord]:
+    return [
+        file
+        for file in operation.files
+        if file.endpoint == operation.endpoint and file.path is not None and file.state not in _ARRIVED
+    ]
+
+
+def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
+    """Give the status with the outcome of each file that was to be moved, once, and none that contradicts itself.
+
+    A provider may leave out the outcomes when all went well. What it says of size and checksum is compared with the
+    descriptors; a file it says nothing of, among others that it does speak of, has not arrived.
+    """
+    if status.code not in _ENDED:
+        return status
+    files = _to_move(operation)
+    told = {outcome.id: outcome for outcome in status.files}
+    outcomes = []
+    for file in files:
+        outcome = told.get(file.id)
+        if outcome is not None and outcome.state in (*_ARRIVED, FileState.FAILED):
+            outcomes.append(_believed(file, outcome))
+        elif status.code is OperationCode.SUCCEEDED and not told:
+            outcomes.append(FileOutcome(id=file.id, state=FileState.TRANSFERRED, observed_bytes=file.descriptor.bytes))
+        elif status.code is not OperationCode.CANCELED:
+            message = status.message or f"the endpoint {operation.endpoint!r} says nothing of this file"
+            outcomes.append(
+                FileOutcome(
+                    id=file.id, state=FileState.FAILED, error=message, reason=status.reason, transient=status.transient
+                )
+            )
+    failed = [outcome for outcome in outcomes if outcome.state is FileState.FAILED]
+    if status.code is OperationCode.CANCELED or not failed:
+        return attrs.evolve(status, files=tuple(outcomes))
+    reasons = Counter(outcome.reason for outcome in failed if outcome.reason)
+    first = failed[0]
+    return attrs.evolve(
+        status,
+        code=OperationCode.FAILED,
+        files=tuple(outcomes),
+        reason=reasons.most_common(1)[0][0] if reasons else status.reason,
+        message=status.message or f"{len(failed)} of {len(files)} files failed; {first.id}: {first.error}",
+        transient=any(outcome.transient for outcome in failed),
+    )
+
+
+def _believed(file: FileRecord, outcome: FileOutcome) -> FileOutcome:
+    if outcome.state is FileState.FAILED:
+        return outcome
+    expected = file.descriptor
+    if outcome.observed_bytes is None:
+        outcome = attrs.evolve(outcome, observed_bytes=expected.bytes)
+    if outcome.observed_bytes != expected.bytes:
+        error = f"expected {expected.bytes} bytes, {outcome.observed_bytes} arrived"
+        return attrs.evolve(outcome, state=FileState.FAILED, error=error, reason="size mismatch")
+    if expected.hash is not None and outcome.observed_hash is not None:
+        algorithm, _, digest = outcome.observed_hash.lower().partition(":")
+        if algorithm == expected.hash.algorithm and digest != expected.hash.digest:
+            error = f"expected {expected.hash}, {outcome.observed_hash} arrived"
+            return attrs.evolve(outcome, state=FileState.FAILED, error=error, reason="checksum mismatch")
+    return outcome

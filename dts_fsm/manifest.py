@@ -1,0 +1,62 @@
+"""The manifest: a Frictionless data package that says what was delivered, and how to take it in.
+
+Source: Frictionless Data Package v1 (specs.frictionlessdata.io/data-package); the properties beyond it are those of
+KBase's Data Transfer Service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from dts_fsm.records import FileRecord, Transfer
+from dts_fsm.serialization import descriptor_to_resource, dump_json
+
+MANIFEST_NAME = "manifest.json"
+"""The file's name in the payload's folder; consumers wait for it to appear."""
+
+_NOT_IN_NAMES = re.compile(r"[^-a-z0-9._/]")
+"""What the name of a resource may not have. Source: Data Resource v1, property ``name``."""
+
+
+def manifest_text(transfer: Transfer, files: Iterable[FileRecord], created: datetime) -> str:
+    """Give the manifest as JSON text; the same text for the same transfer, files and time.
+
+    Args:
+        files: all files of the transfer, inline data included, in any order.
+        created: the time that it bears, aware.
+    """
+    specification = transfer.specification
+    user = specification.user
+    contributor = {"id": str(transfer.id), "title": user.name, "role": "author"}
+    if user.organization:
+        contributor["organization"] = user.organization
+    if user.email:
+        contributor["email"] = user.email
+    return dump_json(
+        {
+            "name": "manifest",
+            "profile": "data-package",
+            "created": created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "keywords": ["dts", "manifest"],
+            "contributors": [contributor],
+            "description": specification.description,
+            "instructions": specification.instructions,
+            "username": transfer.destination.username,
+            "resources": [_resource(file) for file in sorted(files, key=lambda file: file.id)],
+        },
+        indent=1,
+    )
+
+
+def _resource(file: FileRecord) -> dict[str, Any]:
+    resource = descriptor_to_resource(file.descriptor)
+    # databases name their files as they like, Frictionless does not allow capitals nor spaces
+    resource["name"] = _NOT_IN_NAMES.sub("_", str(resource["name"]).lower())
+    resource.setdefault("profile", "data-resource")
+    resource.setdefault("encoding", "utf-8")
+    if file.observed_hash is not None:
+        resource["hash"] = file.observed_hash
+    return resource

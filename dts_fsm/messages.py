@@ -1,0 +1,212 @@
+"""Messages: each transition of a transfer, to all who subscribed.
+
+Messages are read from the history, where each has its number. So live and replayed ones are the same, what another
+process did is heard too, and nobody hears of a transition before it is durable.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from dts_fsm.errors import StoreError
+from dts_fsm.records import Message
+from dts_fsm.store import Store
+
+_log = logging.getLogger(__name__)
+
+_LISTEN_S = 0.25
+"""How soon transitions that another process recorded are heard of."""
+
+_PAGE = 500
+
+
+class Subscription:
+    """An iterator over messages, and a context manager; made by ``Orchestrator.subscribe``.
+
+    Iteration waits for the next message, and ends when the subscription or the orchestrator is closed. Use one
+    subscription from one thread.
+
+    Attributes:
+        dropped: how many messages were lost because the buffer was full when they came.
+    """
+
+    def __init__(self, hub: Hub, buffer_size: int, after: int | None, transfer_id: UUID | None) -> None:
+        self.dropped = 0
+        self._hub = hub
+        self._transfer_id = transfer_id
+        self._after = after
+        self._replays = after is not None
+        self._buffer: deque[Message] = deque(maxlen=None if self._replays else buffer_size)
+        self._ready = threading.Condition()
+        self._closed = self._ended = False
+
+    def get(self, timeout_s: float | None = None) -> Message | None:
+        """Give the next message, after waiting for it; None when time is over or the subscription has ended."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            seen = self._hub.changes
+            if self._replays:
+                self._read_on()
+            with self._ready:
+                if self._buffer:
+                    message = self._buffer.popleft()
+                    if self._transfer_id is not None and message.status.final:
+                        self._ended = True
+                    return message
+                if self._closed or self._ended:
+                    return None
+                if deadline is not None and time.monotonic() >= deadline:
+                    return None
+                wait_s = _LISTEN_S if deadline is None else min(_LISTEN_S, max(deadline - time.monotonic(), 0.0))
+                if not self._replays:
+                    self._ready.wait(wait_s)
+                    continue
+            self._hub.wait(seen, wait_s)
+
+    def _read_on(self) -> None:
+        """Fill the empty buffer with the next page of the history."""
+        while not self._buffer and not self._closed and self._after is not None:
+            messages, last = self._hub.store.messages(self._after, _PAGE, self._transfer_id)
+            if last == self._after:
+                return
+            self._buffer.extend(messages)
+            self._after = last
+
+    def put(self, message: Message) -> None:
+        """Take a live message in; the oldest makes room for it where the buffer is full."""
+        if self._transfer_id not in (None, message.transfer_id):
+            return
+        with self._ready:
+            if self._closed:
+                return
+            if len(self._buffer) == self._buffer.maxlen:
+                self.dropped += 1
+            self._buffer.append(message)
+            self._ready.notify()
+
+    def close(self) -> None:
+        """Receive nothing more; what is in the buffer can still be read. Idempotent."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        self._hub.forget(self)
+
+    @property
+    def live(self) -> bool:
+        """True where the hub must hand it messages; one that replays reads for itself, and can lose nothing."""
+        return not self._replays
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        message = self.get()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Hub:
+    """Reads new messages from the store, once for all, and hands them to the subscriptions.
+
+    It has a thread of its own, so that neither the scheduler nor a subscriber waits for another.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.changes = 0
+        self._changed = threading.Condition()
+        self._handing_out = threading.Lock()
+        self._subscriptions: set[Subscription] = set()
+        self._seq = 0
+        self._thread: threading.Thread | None = None
+        self._running = False
+
+    def start(self) -> None:
+        """Messages flow."""
+        self._seq = self.store.last_seq()
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name="dts-messages", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hand out what is recorded so far, and close all subscriptions. Idempotent."""
+        with self._changed:
+            self._running = False
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()
+        with self._handing_out:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.close()
+
+    def subscribe(self, buffer_size: int, after: int | None, transfer_id: UUID | None) -> Subscription:
+        """Give a new subscription: of what comes from now on, or of all after a number."""
+        subscription = Subscription(self, buffer_size, after, transfer_id)
+        with self._handing_out:
+            if subscription.live:
+                # what was recorded before belongs to the others only
+                self._hand_out()
+            self._subscriptions.add(subscription)
+        return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription receives nothing more. Idempotent."""
+        with self._handing_out:
+            self._subscriptions.discard(subscription)
+
+    def notify(self) -> None:
+        """Something was recorded."""
+        with self._changed:
+            self.changes += 1
+            self._changed.notify_all()
+
+    def wait(self, seen: int, timeout_s: float) -> None:
+        """Wait until something was recorded since ``changes`` was ``seen``, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.changes != seen or not self._running, timeout_s)
+
+    def _run(self) -> None:
+        seen = -1
+        while True:
+            self.wait(seen, _LISTEN_S)
+            with self._changed:
+                seen, running = self.changes, self._running
+            try:
+                with self._handing_out:
+                    self._hand_out()
+            except StoreError:
+                _log.exception("messages cannot be read: tried again", extra={"action": "publish"})
+            if not running:
+                return
+
+    def _hand_out(self) -> None:
+        live = [subscription for subscription in self._subscriptions if subscription.live]
+        if not live:
+            self._seq = self.store.last_seq()
+            return
+        while True:
+            messages, last = self.store.messages(self._seq, _PAGE)
+            for message in messages:
+                for subscription in live:
+                    subscription.put(message)
+            if last == self._seq:
+                return
+            self._seq = last

@@ -1,0 +1,229 @@
+"""The planner: everything that must hold before a transfer is stored, checked in one place.
+
+What clients and databases say is hostile until it has passed here; what has passed is in a ``Plan``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from dts_fsm.config import Config
+from dts_fsm.errors import (
+    DatabaseNotFoundError,
+    DestinationConflictError,
+    DuplicateFilesError,
+    EndpointNotFoundError,
+    InvalidCustomSpecError,
+    InvalidDatabaseConfigError,
+    InvalidDescriptorError,
+    InvalidInstructionsError,
+    InvalidOrcidError,
+    InvalidResourceEndpointError,
+    NoFilesRequestedError,
+    PayloadTooLargeError,
+    ResourceEndpointNotFoundError,
+    ResourcesNotFoundError,
+    SerializationError,
+    SpecificationError,
+)
+from dts_fsm.interfaces import Database, Endpoint
+from dts_fsm.manifest import MANIFEST_NAME
+from dts_fsm.records import Descriptor, Destination, Plan, SourceSummary, Specification
+from dts_fsm.records.checks import is_orcid, is_unicode, normal_path, path_fault
+from dts_fsm.serialization import descriptor_from_resource, dump_json, load_json
+
+
+class Planner:
+    """Makes plans of specifications.
+
+    Args:
+        config: for the limit of payloads, and for what databases and custom destinations refer to.
+        databases, endpoints: by name.
+    """
+
+    def __init__(self, config: Config, databases: Mapping[str, Database], endpoints: Mapping[str, Endpoint]) -> None:
+        self._config, self._databases, self._endpoints = config, databases, endpoints
+
+    def plan(self, specification: Specification) -> Plan:
+        """Give what a transfer would do; nothing is stored or begun.
+
+        Raises:
+            SpecificationError: or the subclass that says what is wrong with the request.
+            DatabaseNotFoundError, EndpointNotFoundError: source or destination is not configured.
+            ResourcesNotFoundError: file ids that the source does not know; all are listed.
+            UnauthorizedError: the source does not accept the user.
+            ProviderError: the source or the destination cannot be asked.
+        """
+        self._check_request(specification)
+        destination = self._destination(specification)
+        source = self._database(specification.source)
+        descriptors = self._descriptors(source, specification)
+        endpoints = [self._endpoint_of(descriptor, source, specification.source) for descriptor in descriptors]
+        num_bytes = sum(descriptor.bytes or 0 for descriptor in descriptors)
+        limit_bytes = self._config.service.max_payload_bytes
+        if num_bytes > limit_bytes:
+            raise PayloadTooLargeError(num_bytes, limit_bytes)
+        _check_paths(descriptor.path for descriptor in descriptors if descriptor.path is not None)
+        return Plan(
+            specification=specification,
+            destination=destination,
+            sources=_summaries(descriptors, endpoints),
+            descriptors=tuple(descriptors),
+            endpoints=tuple(endpoints),
+            num_files=sum(not descriptor.inline for descriptor in descriptors),
+            num_bytes=num_bytes,
+        )
+
+    def _check_request(self, specification: Specification) -> None:
+        if not isinstance(specification, Specification):
+            raise SpecificationError(f"a Specification is needed, not {type(specification).__name__}")
+        if not specification.file_ids:
+            raise NoFilesRequestedError
+        if twice := _repeated(specification.file_ids):
+            raise DuplicateFilesError(twice)
+        if not is_orcid(specification.user.orcid):
+            raise InvalidOrcidError(
+                specification.user.orcid,
+                "is malformed: it has the form dddd-dddd-dddd-dddX, for example 0000-0002-1825-0097",
+            )
+        try:
+            text = dump_json(specification.instructions)
+            same = load_json(text) == specification.instructions and is_unicode(text)
+        except SerializationError as error:
+            raise InvalidInstructionsError(f"the instructions cannot be written as JSON: {error}") from error
+        if not same:
+            raise InvalidInstructionsError(
+                "the instructions would change when they are written as JSON: use objects with text keys, lists, "
+                "texts, numbers, true, false and null only"
+            )
+
+    def _database(self, name: str) -> Database:
+        try:
+            return self._databases[name]
+        except KeyError:
+            raise DatabaseNotFoundError(name, self._databases) from None
+
+    # Destinations
+
+    def _destination(self, specification: Specification) -> Destination:
+        name, orcid = specification.destination, specification.user.orcid
+        if name not in self._databases and ":" in name:
+            return self._custom(name)
+        database = self._database(name)
+        endpoint = self._known_endpoints(name, database)[0]
+        user = database.local_user(orcid)
+        if not user or "/" in user or path_fault(user):
+            raise InvalidOrcidError(
+                orcid,
+                f"is the user {user!r} of {name!r}, which cannot be a folder's name: correct the user map",
+            )
+        return Destination(endpoint=endpoint, path=user, username=user)
+
+    def _custom(self, text: str) -> Destination:
+        parts = text.split(":")
+        if len(parts) != 4:
+            raise InvalidCustomSpecError(text, f"it has {len(parts)} parts between colons, not 4")
+        provider, id_, path, credential = parts
+        if not provider or not id_:
+            raise InvalidCustomSpecError(text, "provider and id must not be empty")
+        if credential and credential not in self._config.credentials:
+            raise InvalidCustomSpecError(text, f"the credential {credential!r} is not configured")
+        path = path.strip("/")
+        if path and (fault := path_fault(path)):
+            raise InvalidCustomSpecError(text, fault)
+        for name in self._endpoints:
+            settings = self._config.endpoints.get(name)
+            if id_ not in (name, settings.id if settings else None):
+                continue
+            found = settings.provider if settings else self._endpoints[name].provider
+            if found == provider:
+                return Destination(endpoint=name, path=normal_path(path), username="")
+        known = ", ".join(repr(name) for name in sorted(self._endpoints)) or "none"
+        raise InvalidCustomSpecError(
+            text, f"no {provider!r} endpoint has the name or id {id_!r}; endpoints are: {known}"
+        )
+
+    # Sources
+
+    def _descriptors(self, source: Database, specification: Specification) -> list[Descriptor]:
+        """What the source says of the files, in order of id: one for each id, and inline data."""
+        name, wanted = specification.source, set(specification.file_ids)
+        answer = source.descriptors(specification.user.orcid, specification.file_ids)
+        found = [_descriptor(name, item) for item in answer if item is not None]
+        if twice := _repeated(descriptor.id for descriptor in found):
+            raise DuplicateFilesError(twice)
+        known = {descriptor.id for descriptor in found}
+        if missing := [file_id for file_id in specification.file_ids if file_id not in known]:
+            raise ResourcesNotFoundError(name, missing)
+        for descriptor in found:
+            if descriptor.id not in wanted and not descriptor.inline:
+                raise InvalidDescriptorError(descriptor.id, f"the database {name!r} gave it without being asked for it")
+        return sorted(found, key=lambda descriptor: descriptor.id)
+
+    def _known_endpoints(self, name: str, database: Database) -> Sequence[str]:
+        names = database.endpoint_names()
+        if not names:
+            raise InvalidDatabaseConfigError("has no endpoints", key=f"databases.{name}")
+        for endpoint in names:
+            if endpoint not in self._endpoints:
+                raise EndpointNotFoundError(endpoint, self._endpoints)
+        return names
+
+    def _endpoint_of(self, descriptor: Descriptor, source: Database, name: str) -> str:
+        if descriptor.inline:
+            return ""
+        names = self._known_endpoints(name, source)
+        if descriptor.endpoint is None:
+            if len(names) > 1:
+                raise ResourceEndpointNotFoundError(name, descriptor.id)
+            return names[0]
+        settings = self._config.databases.get(name)
+        endpoint = settings.endpoints.get(descriptor.endpoint, descriptor.endpoint) if settings else descriptor.endpoint
+        if endpoint not in names:
+            raise InvalidResourceEndpointError(name, descriptor.id, descriptor.endpoint)
+        return endpoint
+
+
+def _descriptor(database: str, item: object) -> Descriptor:
+    if isinstance(item, Descriptor):
+        return item
+    try:
+        return descriptor_from_resource(item)
+    except SerializationError as error:
+        raise InvalidDescriptorError(f"of the database {database}", str(error)) from error
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _check_paths(paths: Iterable[str]) -> None:
+    """Refuse files that would be written to one place, or to the manifest's."""
+    listed = list(paths)
+    if twice := _repeated(listed):
+        raise DestinationConflictError(
+            f"several files would be written to the same path: {', '.join(map(repr, twice))}"
+        )
+    taken = set(listed)
+    for path in listed:
+        parts = path.split("/")
+        if parts[0] == MANIFEST_NAME:
+            raise DestinationConflictError(
+                f"the path {path!r} is kept for the manifest: the source must offer that file under another path"
+            )
+        for end in range(1, len(parts)):
+            if (folder := "/".join(parts[:end])) in taken:
+                raise DestinationConflictError(f"the path {folder!r} would be both a file and the folder of {path!r}")
+
+
+def _summaries(descriptors: Sequence[Descriptor], endpoints: Sequence[str]) -> tuple[SourceSummary, ...]:
+    counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for descriptor, endpoint in zip(descriptors, endpoints, strict=True):
+        if not descriptor.inline:
+            counts[endpoint][0] += 1
+            counts[endpoint][1] += descriptor.bytes or 0
+    return tuple(
+        SourceSummary(endpoint=endpoint, num_files=files, num_bytes=size)
+        for endpoint, (files, size) in sorted(counts.items())
+    )

@@ -1,0 +1,160 @@
+"""What a running orchestrator consists of, and how it is put together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from typing import Any
+
+import attrs
+
+from dts_fsm.config import Config, ServiceConfig
+from dts_fsm.endpoints.local import LocalEndpoint
+from dts_fsm.engine import Engine, Timing
+from dts_fsm.errors import InvalidServiceConfigError, NoDatabasesAvailableError
+from dts_fsm.handlers import Manifestor, Mover, Stager
+from dts_fsm.handlers.places import Places
+from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
+from dts_fsm.lanes import LaneDispatcher
+from dts_fsm.messages import Hub
+from dts_fsm.planner import Planner
+from dts_fsm.registry import OnDemand, build_databases, build_endpoints
+from dts_fsm.scheduler import Scheduler
+from dts_fsm.store import SqliteStore, Store
+
+STORE_NAME = "dts.db"
+"""The store's file in ``data_dir``."""
+
+_MANIFESTS = "manifests"
+"""The endpoint that delivers manifests where the configuration names none."""
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a host hands over instead of what the configuration describes; None where it does not."""
+
+    databases: Mapping[str, Database] | None
+    endpoints: Mapping[str, Endpoint] | None
+    handlers: Mapping[str, Handler]
+    store: Store | None
+    executor: Executor | None
+    clock: Clock
+
+
+@attrs.frozen(kw_only=True)
+class Running:
+    """All that exists while an orchestrator runs; ``resources`` closes it, in the right order."""
+
+    store: Store
+    engine: Engine
+    scheduler: Scheduler | None
+    planner: Planner
+    hub: Hub
+    resources: ExitStack
+
+
+def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
+    """Put together what a running orchestrator needs; no thread has started.
+
+    Args:
+        schedule: whether this process may become the scheduler of the store.
+
+    Raises:
+        ConfigurationError, StatechartError, StoreError: see ``Orchestrator.start``; nothing is left open.
+    """
+    settings = config.service
+    if not config.databases and not parts.databases:
+        raise NoDatabasesAvailableError("no database is configured: nothing could be transferred", key="databases")
+    with ExitStack() as stack:
+        endpoints = _endpoints(config, parts, stack)
+        databases = parts.databases
+        if databases is None:
+            built = build_databases(config, endpoints)
+            stack.callback(_close_made, built)
+            databases = built
+        store = _store(settings, parts, stack)
+        places = Places(databases, endpoints)
+        handlers: dict[str, Handler] = {
+            "stager": Stager(places, double_check=settings.double_check_staging),
+            "mover": Mover(places),
+            "manifestor": Manifestor(places, endpoint=settings.endpoint or _MANIFESTS, folder=settings.manifest_dir),
+            **parts.handlers,
+        }
+        engine = Engine(handlers, Timing(settings), functools.lru_cache(10_000)(store.stored))
+        hub = Hub(store)
+        stack.callback(hub.stop)
+        scheduler = _scheduler(settings, parts, store, engine, handlers, hub, stack) if schedule else None
+        return Running(
+            store=store,
+            engine=engine,
+            scheduler=scheduler,
+            planner=Planner(config, databases, endpoints),
+            hub=hub,
+            resources=stack.pop_all(),
+        )
+
+
+def _endpoints(config: Config, parts: Parts, stack: ExitStack) -> Mapping[str, Endpoint]:
+    endpoints = parts.endpoints
+    if endpoints is None:
+        built = build_endpoints(config, executor=parts.executor)
+        stack.callback(_close_made, built)
+        endpoints = built
+    if config.service.endpoint:
+        return endpoints
+    _make_folder(config.service, "manifest_dir")
+    local = LocalEndpoint(root=config.service.manifest_dir, name=_MANIFESTS)
+    stack.callback(local.close)
+    return {_MANIFESTS: local, **endpoints}
+
+
+def _store(settings: ServiceConfig, parts: Parts, stack: ExitStack) -> Store:
+    if parts.store is not None:
+        stack.callback(parts.store.release_lease)
+        return parts.store
+    _make_folder(settings, "data_dir")
+    store = SqliteStore(settings.data_dir / STORE_NAME, synchronous=settings.synchronous)
+    stack.callback(store.close)
+    return store
+
+
+def _scheduler(
+    settings: ServiceConfig,
+    parts: Parts,
+    store: Store,
+    engine: Engine,
+    handlers: Mapping[str, Handler],
+    hub: Hub,
+    stack: ExitStack,
+) -> Scheduler:
+    dispatcher = LaneDispatcher(concurrency=settings.concurrency, call_timeout_s=settings.call_timeout_s)
+    stack.callback(dispatcher.close)
+    return Scheduler(
+        store=store,
+        engine=engine,
+        handlers=handlers,
+        dispatcher=dispatcher,
+        settings=settings,
+        clock=parts.clock,
+        published=hub.notify,
+    )
+
+
+def _make_folder(settings: ServiceConfig, key: str) -> None:
+    folder = getattr(settings, key)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidServiceConfigError(
+            f"the folder {folder} cannot be made: {error.strerror}", key=f"service.{key}"
+        ) from error
+
+
+def _close_made(built: OnDemand[Any]) -> None:
+    """Close those that were built and can be closed: it is no part of their contracts."""
+    for place in built.made().values():
+        close = getattr(place, "close", None)
+        if close is not None:
+            close()

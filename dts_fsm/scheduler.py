@@ -1,0 +1,310 @@
+"""The scheduler: the tick that advances all transfers, and the thread that ticks.
+
+One tick: collect the answers of earlier calls, claim what is due, let the engine decide, commit it all in one
+transaction, and only then make the calls that the committed state asks for. So a provider is never called before the
+intention to call it is durable.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, cast, overload
+from uuid import UUID
+
+from dts_fsm.config import ServiceConfig
+from dts_fsm.engine import Answer, Engine
+from dts_fsm.engine.guards import ENDED
+from dts_fsm.errors import StoreError, StoreLeaseLostError
+from dts_fsm.interfaces import Clock, Handler
+from dts_fsm.lanes import Call, Dispatcher
+from dts_fsm.records import FileRecord, Operation
+from dts_fsm.store import Change, OperationRow, Store, TransferRow, time_of
+
+_log = logging.getLogger(__name__)
+
+_CLAIM = 1000
+"""How many operations a tick takes at most: above some hundreds the cost of a commit is spread thinly enough."""
+
+_GATHER_S = 0.02
+"""How long a tick waits for the calls of the one before, so that quick answers share a commit."""
+
+_POLL_BATCH = 200
+_LONGEST_SLEEP_S = 0.25
+"""How soon what another process has asked for is found."""
+
+_PRUNE_INTERVAL_S = 60.0
+_SET_BACK_S = 5.0
+"""How long a transfer is left alone on which a handler's or the engine's fault made it impossible to decide."""
+
+
+class _Files(Sequence[FileRecord]):
+    """The files of a transfer, read when they are first looked at."""
+
+    def __init__(self, read: Callable[[], Sequence[FileRecord]]) -> None:
+        self._read = read
+        self._files: Sequence[FileRecord] | None = None
+
+    def _loaded(self) -> Sequence[FileRecord]:
+        if self._files is None:
+            self._files = self._read()
+        return self._files
+
+    @overload
+    def __getitem__(self, index: int) -> FileRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FileRecord]: ...
+    def __getitem__(self, index: int | slice) -> FileRecord | Sequence[FileRecord]:
+        return self._loaded()[index]
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+    def __iter__(self) -> Iterator[FileRecord]:
+        return iter(self._loaded())
+
+
+class Scheduler:
+    """Advances all transfers of a store while it holds the store's lease.
+
+    Args:
+        published: is called after each commit that recorded transitions.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        handlers: Mapping[str, Handler],
+        dispatcher: Dispatcher,
+        settings: ServiceConfig,
+        clock: Clock,
+        published: Callable[[], None],
+    ) -> None:
+        self._store, self._engine, self._handlers = store, engine, handlers
+        self._dispatcher, self._settings, self._clock = dispatcher, settings, clock
+        self._published = published
+        self._in_flight: dict[UUID, int] = {}
+        self._fresh: set[str] = set()
+        self._set_back: dict[int, float] = {}
+        self._leading = False
+        self._lease_until = 0.0
+        self._prune_at = 0.0
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # The tick
+
+    def tick(self, wait_s: float = 0.0) -> int:
+        """Advance everything that can be advanced now; give how many transfers changed and calls were made.
+
+        Args:
+            wait_s: how long to wait for answers of calls under way first.
+
+        Raises:
+            StoreLeaseLostError: another process is the scheduler; nothing was written.
+            StoreError: nothing is lost; the next tick reads what is true.
+        """
+        try:
+            return self._tick(self._answers(wait_s))
+        except StoreError:
+            self._forget()
+            raise
+
+    def _tick(self, answers: Mapping[int, list[tuple[UUID, Answer]]]) -> int:
+        now = self._clock.time()
+        self._set_back = {rowid: until for rowid, until in self._set_back.items() if until > now}
+        busy = frozenset(self._in_flight.values())
+        due = self._store.due(now, _CLAIM, without=self._dispatcher.full_lanes(), busy=busy)
+        rowids = [rowid for rowid in dict.fromkeys((*answers, *due)) if rowid not in self._set_back]
+        if not rowids:
+            return 0
+        rows = self._store.load(rowids)
+        requests = defaultdict(list)
+        for request in self._store.requests(rowids):
+            requests[request.transfer].append(request)
+        changes = []
+        for rowid, row in rows.items():
+            operations = {operation.id: operation for operation in row.operations}
+            heard = [(operations[uuid], answer) for uuid, answer in answers.get(rowid, ()) if uuid in operations]
+            try:
+                change = self._engine.decide(row, now, answers=heard, requests=requests[rowid])
+            except Exception as error:
+                change = self._complain(row, error, now)
+            if _has_news(change):
+                changes.append(change)
+        if changes:
+            self._store.commit(changes, now)
+            self._lease_until = now + self._settings.lease_time_s
+            self._note_submissions(changes)
+            if any(change.history for change in changes):
+                self._published()
+        return len(changes) + self._make_calls([change.transfer for change in changes], rows, now)
+
+    def _answers(self, wait_s: float) -> dict[int, list[tuple[UUID, Answer]]]:
+        answers = defaultdict(list)
+        for call in self._dispatcher.collect(wait_s):
+            for operation, rowid in zip(call.operations, call.transfers, strict=True):
+                self._in_flight.pop(operation.id, None)
+                answers[rowid].append((operation.id, call.answers[operation.id]))
+        return answers
+
+    def _complain(self, row: TransferRow, error: Exception, now: float) -> Change:
+        self._set_back[row.rowid] = now + _SET_BACK_S
+        _log.error(
+            "deciding on a transfer raised",
+            exc_info=error,
+            extra={"action": "decide", "transfer_id": row.uuid, "state": row.state},
+        )
+        fresh = self._store.load([row.rowid])[row.rowid]
+        return self._engine.complain(fresh, f"{type(error).__name__}: {error}", now)
+
+    def _note_submissions(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for entry in change.history:
+                if entry.operation is not None and entry.event == "submit":
+                    self._fresh.add(entry.operation.uuid)
+
+    def _make_calls(self, changed: Collection[TransferRow], rows: Mapping[int, TransferRow], now: float) -> int:
+        current = {**rows, **{row.rowid: row for row in changed}}
+        full = self._dispatcher.full_lanes()
+        polls: defaultdict[tuple[str, str], list[tuple[Operation, int]]] = defaultdict(list)
+        calls = 0
+        for row in current.values():
+            for operation in row.operations:
+                if operation.state in ENDED or operation.state == "pending" or operation.endpoint in full:
+                    continue
+                if operation.due_at is None or operation.due_at > now or operation.id in self._in_flight:
+                    continue
+                calls += 1
+                view = self._view(row, operation)
+                self._in_flight[view.id] = operation.rowid
+                if operation.state in ("running", "suspended"):
+                    polls[operation.handler, operation.endpoint].append((view, row.rowid))
+                else:
+                    verb = "submit" if operation.state == "submitting" else "cancel"
+                    self._call(verb, operation.handler, operation.endpoint, [(view, row.rowid)])
+        for (handler, endpoint), views in polls.items():
+            for first in range(0, len(views), _POLL_BATCH):
+                self._call("poll", handler, endpoint, views[first : first + _POLL_BATCH])
+        return calls
+
+    def _call(self, verb: Any, handler: str, endpoint: str, views: Sequence[tuple[Operation, int]]) -> None:
+        operations, transfers = zip(*views, strict=True)
+        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, transfers))
+
+    def _view(self, row: TransferRow, operation: OperationRow) -> Operation:
+        uuid = operation.uuid
+        again = uuid not in self._fresh or operation.attempts > 0 or operation.losses > 0
+        self._fresh.discard(uuid)
+        rowid = row.rowid
+        return Operation(
+            id=operation.id,
+            submission_id=operation.submission_id,
+            handler=operation.handler,
+            kind=operation.kind,
+            endpoint=operation.endpoint,
+            transfer=self._engine.view(row),
+            began_at=time_of(operation.began_at),
+            handle=UUID(operation.handle) if operation.handle else None,
+            attempt=operation.attempts,
+            resubmitted=again and operation.state == "submitting",
+            files=_Files(lambda: self._store.files(rowid)),
+        )
+
+    def _forget(self) -> None:
+        """What is in memory may be wrong: the store is right."""
+        self._fresh.clear()
+
+    # The thread
+
+    def start(self) -> None:
+        """The thread ticks, or waits for the lease while another process has it."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="dts-scheduler", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Let the tick in progress finish, and end the thread; False where it did not end in time."""
+        self._stopping.set()
+        self._wake.set()
+        thread = cast(threading.Thread, self._thread)
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def wake(self) -> None:
+        """There may be something to do: look now."""
+        self._wake.set()
+
+    @property
+    def leading(self) -> bool:
+        """True while this process is the scheduler of the store."""
+        return self._leading
+
+    def lead(self) -> bool:
+        """Become the scheduler of the store, or stay it; False while another process is.
+
+        Raises:
+            StoreChartError: the store has transfers that the present charts could never end.
+        """
+        now = self._clock.time()
+        if self._leading and now < self._lease_until - self._settings.lease_time_s * 2 / 3:
+            return True
+        leads = self._store.acquire_lease(now, self._settings.lease_time_s)
+        if leads and not self._leading:
+            self._engine.check(self._store.charts())
+            self._forget()
+            _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
+        self._leading = leads
+        self._lease_until = now + self._settings.lease_time_s
+        return leads
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                worked = self.lead() and self._round()
+            except StoreLeaseLostError as error:
+                self._leading = False
+                _log.warning("not leading", extra={"action": "lead", "error": str(error)})
+                worked = False
+            except Exception:
+                _log.exception("a tick failed: it is tried again", extra={"action": "tick"})
+                worked = False
+            if not worked:
+                self._wake.wait(self._sleep_s())
+        self._leading = False
+
+    def _round(self) -> bool:
+        worked = self.tick(_GATHER_S if self._in_flight else 0.0) > 0
+        now = self._clock.time()
+        if now >= self._prune_at:
+            pruned = self._store.prune(now - self._settings.delete_after_s)
+            self._prune_at = now if pruned else now + _PRUNE_INTERVAL_S
+        return worked
+
+    def _sleep_s(self) -> float:
+        if self._in_flight:
+            return 0.0
+        if not self._leading:
+            return _LONGEST_SLEEP_S
+        try:
+            next_due_at = self._store.next_due_at()
+        except StoreError:
+            return _LONGEST_SLEEP_S
+        if next_due_at is None:
+            return _LONGEST_SLEEP_S
+        return min(max(next_due_at - self._clock.time(), 0.0), _LONGEST_SLEEP_S)
+
+
+def _has_news(change: Change) -> bool:
+    return bool(
+        change.history
+        or change.requests
+        or change.transfer.dirty
+        or any(operation.dirty for operation in change.transfer.operations)
+    )

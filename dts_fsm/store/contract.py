@@ -1,0 +1,198 @@
+"""The contract of a store: what the engine's rows are kept in.
+
+It stands here and not in ``interfaces`` because it speaks of rows, which nobody else may know. ``StoreSuite`` in
+``dts_fsm.testing`` checks what is promised here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+from uuid import UUID
+
+import attrs
+
+from dts_fsm.records import (
+    FileRecord,
+    HistoryRecord,
+    JournalRecord,
+    Message,
+    OperationRecord,
+    Plan,
+    Specification,
+    TransferRecord,
+    TransferStatus,
+)
+from dts_fsm.store.rows import Change, RequestRow, Stored, TransferRow
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """A transfer that is to be stored: its row and first operations, and the plan with what never changes.
+
+    Attributes:
+        key: the idempotency key, or None.
+        retry_of: the ended transfer whose failed files this one moves again, or None.
+    """
+
+    change: Change
+    plan: Plan
+    key: str | None = None
+    retry_of: UUID | None = None
+
+
+class Store(Protocol):
+    """All state of one installation; safe from any thread, and from several processes at once.
+
+    Every method may block, and raises StoreError where the store cannot be read or written. A commit that raised may
+    have taken effect or not: read again, and let the compare-and-set decide.
+    """
+
+    path: Path
+
+    # Creating
+
+    def create(self, admissions: Sequence[Admission]) -> list[UUID]:
+        """Store the transfers durably, all or none, and give their ids in the same order.
+
+        A transfer whose idempotency key is known with the same request is not stored again: the first one's id is
+        given.
+
+        Raises:
+            IdempotencyConflictError: a key is known with another request.
+            NothingToRetryError: the transfer to retry has been retried already.
+        """
+        ...
+
+    def request(self, transfer_id: UUID, kind: Literal["cancel", "suspend", "resume"], at: float) -> bool:
+        """Record what a user asks of a transfer, for the scheduler to find; False where it has ended."""
+        ...
+
+    # The tick
+
+    def due(self, now: float, limit: int, *, without: Collection[str] = (), busy: Collection[int] = ()) -> list[int]:
+        """Give the row ids of transfers that need a look now: by a request, a deadline or an operation, oldest first.
+
+        Args:
+            now: the time, seconds since 1970 UTC.
+            limit: how many requests, transfers and operations are taken at most, of each.
+            without: endpoints whose operations are left for later.
+            busy: row ids of operations that are left out.
+        """
+        ...
+
+    def next_due_at(self) -> float | None:
+        """Give the time at which something is due next, or None where nothing waits for a time."""
+        ...
+
+    def load(self, rowids: Collection[int]) -> dict[int, TransferRow]:
+        """Give the transfers with their operations, oldest first; ids that are not there are left out."""
+        ...
+
+    def requests(self, rowids: Collection[int]) -> list[RequestRow]:
+        """Give what users ask of these transfers, in the order in which they asked."""
+        ...
+
+    def stored(self, rowid: int) -> Stored:
+        """Give what never changes of the transfer; TransferNotFoundError where there is none."""
+        ...
+
+    def files(self, rowid: int) -> list[FileRecord]:
+        """Give the transfer's files, in order of file id."""
+        ...
+
+    def commit(self, changes: Sequence[Change], now: float) -> None:
+        """Write all that a tick decided, durably, all or nothing, if this process holds the lease.
+
+        Raises:
+            StoreLeaseLostError: another process is the scheduler now; nothing was written.
+            StoreError: a row had changed since it was read (nothing was written), or the commit's fate is unknown.
+                Forget the rows in memory and load them again.
+        """
+        ...
+
+    # Start, end and pruning
+
+    def charts(self) -> list[tuple[str, str, str]]:
+        """Give the distinct (machine, chart fingerprint, state) of all that lives."""
+        ...
+
+    def prune(self, before: float, limit: int = 200) -> int:
+        """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""
+        ...
+
+    def acquire_lease(self, now: float, lease_time_s: float) -> bool:
+        """Become, or stay, the scheduler of this store; False while another process is."""
+        ...
+
+    def release_lease(self) -> None:
+        """Let another process become the scheduler at once. Idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Release the lease and close the file. Idempotent."""
+        ...
+
+    # Questions; each raises TransferNotFoundError for an id that is not there
+
+    def rowid(self, transfer_id: UUID) -> int:
+        """Give the transfer's row id."""
+        ...
+
+    def keyed(self, key: str) -> tuple[UUID, Specification] | None:
+        """Give the transfer that an idempotency key belongs to, with its specification, or None."""
+        ...
+
+    def status(self, transfer_id: UUID) -> TransferStatus:
+        """Give the transfer's status, the progress of its live operations included."""
+        ...
+
+    def transfer(self, transfer_id: UUID) -> TransferRecord:
+        """Give the transfer's record."""
+        ...
+
+    def transfers(
+        self,
+        *,
+        state: str | None = None,
+        user: str | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[TransferRecord]:
+        """Give a page of transfers, newest first: those created before ``after``, at most ``limit``."""
+        ...
+
+    def history(self, transfer_id: UUID) -> list[HistoryRecord]:
+        """Give every transition of the transfer and its operations, oldest first."""
+        ...
+
+    def operations(self, rowid: int) -> list[OperationRecord]:
+        """Give the transfer's operations, oldest first."""
+        ...
+
+    def requested(self, rowid: int) -> str | None:
+        """Give what a user has asked of the transfer last and the scheduler has not taken up yet, or None."""
+        ...
+
+    def last_seq(self) -> int:
+        """Give the number of the newest transition in the history, 0 where there is none."""
+        ...
+
+    def messages(self, after: int, limit: int = 1000, transfer_id: UUID | None = None) -> tuple[list[Message], int]:
+        """Give the transfers' transitions after a number, oldest first, and the number up to which was looked."""
+        ...
+
+    def journal(
+        self,
+        start: datetime | None = None,
+        stop: datetime | None = None,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        manifests: bool = True,
+    ) -> list[JournalRecord]:
+        """Give the records of transfers that ended from ``start`` up to but without ``stop``, in order of their end."""
+        ...
