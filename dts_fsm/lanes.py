@@ -31,7 +31,7 @@ class Call:
     """One call of a handler.
 
     Attributes:
-        transfers: the row ids of the operations' transfers, in the same order.
+        rowids: for each operation, in the same order, the row ids of its transfer and of itself.
         started_at: monotonic seconds, once a thread has taken it up.
         given_up: True once nobody listens to its answer any more.
     """
@@ -40,7 +40,7 @@ class Call:
     handler: Handler
     lane: str
     operations: Sequence[Operation]
-    transfers: Sequence[int]
+    rowids: Sequence[tuple[int, int]]
     answers: Mapping[UUID, Answer] = attrs.Factory(dict)
     started_at: float | None = None
     given_up: bool = False
@@ -218,7 +218,7 @@ class LaneDispatcher:
             for call in late:
                 lane = self._lanes[name]
                 calls.discard(call)
-                answered = Call(call.verb, call.handler, call.lane, call.operations, call.transfers)
+                answered = Call(call.verb, call.handler, call.lane, call.operations, call.rowids)
                 answered.fail(TransientError(f"{name} gave no answer to {call.verb} in {self._call_timeout_s:g} s"))
                 call.given_up = True
                 lane.given_up += 1

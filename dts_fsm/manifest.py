@@ -35,20 +35,21 @@ def manifest_text(transfer: Transfer, files: Iterable[FileRecord], created: date
         contributor["organization"] = user.organization
     if user.email:
         contributor["email"] = user.email
-    return dump_json(
-        {
-            "name": "manifest",
-            "profile": "data-package",
-            "created": created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            "keywords": ["dts", "manifest"],
-            "contributors": [contributor],
-            "description": specification.description,
-            "instructions": specification.instructions,
-            "username": transfer.destination.username,
-            "resources": [_resource(file) for file in sorted(files, key=lambda file: file.id)],
-        },
-        indent=1,
-    )
+    head = {
+        "name": "manifest",
+        "profile": "data-package",
+        "created": created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "keywords": ["dts", "manifest"],
+        "contributors": [contributor],
+        "description": specification.description,
+        "instructions": specification.instructions,
+        "username": transfer.destination.username,
+    }
+    # a line for each property and each resource: people can read it, and json's fast encoder can write it
+    lines = [f"{dump_json(key)}: {dump_json(value)}" for key, value in head.items()]
+    resources = [dump_json(_resource(file)) for file in sorted(files, key=lambda file: file.id)]
+    lines.append('"resources": [\n  ' + ",\n  ".join(resources) + "\n ]" if resources else '"resources": []')
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
 
 
 def _resource(file: FileRecord) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         ConfigurationError, StatechartError, StoreError: see ``Orchestrator.start``; nothing is left open.
     """
     settings = config.service
-    if not config.databases and not parts.databases:
+    if not config.databases and parts.databases is None:
         raise NoDatabasesAvailableError("no database is configured: nothing could be transferred", key="databases")
     with ExitStack() as stack:
         endpoints = _endpoints(config, parts, stack)

@@ -40,6 +40,10 @@ _SET_BACK_S = 5.0
 """How long a transfer is left alone on which a handler's or the engine's fault made it impossible to decide."""
 
 
+_View = tuple[Operation, tuple[int, int]]
+"""An operation for its handler, and the row ids of its transfer and of itself."""
+
+
 class _Files(Sequence[FileRecord]):
     """The files of a transfer, read when they are first looked at."""
 
@@ -87,7 +91,7 @@ class Scheduler:
         self._store, self._engine, self._handlers = store, engine, handlers
         self._dispatcher, self._settings, self._clock = dispatcher, settings, clock
         self._published = published
-        self._in_flight: dict[UUID, int] = {}
+        self._in_flight: set[int] = set()
         self._fresh: set[str] = set()
         self._set_back: dict[int, float] = {}
         self._leading = False
@@ -115,11 +119,10 @@ class Scheduler:
             self._forget()
             raise
 
-    def _tick(self, answers: Mapping[int, list[tuple[UUID, Answer]]]) -> int:
+    def _tick(self, answers: Mapping[int, list[tuple[int, Answer]]]) -> int:
         now = self._clock.time()
         self._set_back = {rowid: until for rowid, until in self._set_back.items() if until > now}
-        busy = frozenset(self._in_flight.values())
-        due = self._store.due(now, _CLAIM, without=self._dispatcher.full_lanes(), busy=busy)
+        due = self._store.due(now, _CLAIM, without=self._dispatcher.full_lanes(), busy=self._in_flight)
         rowids = [rowid for rowid in dict.fromkeys((*answers, *due)) if rowid not in self._set_back]
         if not rowids:
             return 0
@@ -129,8 +132,8 @@ class Scheduler:
             requests[request.transfer].append(request)
         changes = []
         for rowid, row in rows.items():
-            operations = {operation.id: operation for operation in row.operations}
-            heard = [(operations[uuid], answer) for uuid, answer in answers.get(rowid, ()) if uuid in operations]
+            operations = {operation.rowid: operation for operation in row.operations}
+            heard = [(operations[number], answer) for number, answer in answers.get(rowid, ()) if number in operations]
             try:
                 change = self._engine.decide(row, now, answers=heard, requests=requests[rowid])
             except Exception as error:
@@ -145,12 +148,12 @@ class Scheduler:
                 self._published()
         return len(changes) + self._make_calls([change.transfer for change in changes], rows, now)
 
-    def _answers(self, wait_s: float) -> dict[int, list[tuple[UUID, Answer]]]:
+    def _answers(self, wait_s: float) -> dict[int, list[tuple[int, Answer]]]:
         answers = defaultdict(list)
         for call in self._dispatcher.collect(wait_s):
-            for operation, rowid in zip(call.operations, call.transfers, strict=True):
-                self._in_flight.pop(operation.id, None)
-                answers[rowid].append((operation.id, call.answers[operation.id]))
+            for operation, (transfer, number) in zip(call.operations, call.rowids, strict=True):
+                self._in_flight.discard(number)
+                answers[transfer].append((number, call.answers[operation.id]))
         return answers
 
     def _complain(self, row: TransferRow, error: Exception, now: float) -> Change:
@@ -172,30 +175,30 @@ class Scheduler:
     def _make_calls(self, changed: Collection[TransferRow], rows: Mapping[int, TransferRow], now: float) -> int:
         current = {**rows, **{row.rowid: row for row in changed}}
         full = self._dispatcher.full_lanes()
-        polls: defaultdict[tuple[str, str], list[tuple[Operation, int]]] = defaultdict(list)
+        polls: defaultdict[tuple[str, str], list[_View]] = defaultdict(list)
         calls = 0
         for row in current.values():
             for operation in row.operations:
                 if operation.state in ENDED or operation.state == "pending" or operation.endpoint in full:
                     continue
-                if operation.due_at is None or operation.due_at > now or operation.id in self._in_flight:
+                if operation.due_at is None or operation.due_at > now or operation.rowid in self._in_flight:
                     continue
                 calls += 1
-                view = self._view(row, operation)
-                self._in_flight[view.id] = operation.rowid
+                self._in_flight.add(operation.rowid)
+                view = (self._view(row, operation), (row.rowid, operation.rowid))
                 if operation.state in ("running", "suspended"):
-                    polls[operation.handler, operation.endpoint].append((view, row.rowid))
+                    polls[operation.handler, operation.endpoint].append(view)
                 else:
                     verb = "submit" if operation.state == "submitting" else "cancel"
-                    self._call(verb, operation.handler, operation.endpoint, [(view, row.rowid)])
+                    self._call(verb, operation.handler, operation.endpoint, [view])
         for (handler, endpoint), views in polls.items():
             for first in range(0, len(views), _POLL_BATCH):
                 self._call("poll", handler, endpoint, views[first : first + _POLL_BATCH])
         return calls
 
-    def _call(self, verb: Any, handler: str, endpoint: str, views: Sequence[tuple[Operation, int]]) -> None:
-        operations, transfers = zip(*views, strict=True)
-        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, transfers))
+    def _call(self, verb: Any, handler: str, endpoint: str, views: Sequence[_View]) -> None:
+        operations, rowids = zip(*views, strict=True)
+        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, rowids))
 
     def _view(self, row: TransferRow, operation: OperationRow) -> Operation:
         uuid = operation.uuid

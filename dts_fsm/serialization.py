@@ -122,6 +122,9 @@ def _own_error(error: BaseException) -> DtsError | None:
     return None
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def dump_json(value: Any, *, indent: int | None = None) -> str:
     """Write a JSON value as text.
 
@@ -129,6 +132,8 @@ def dump_json(value: Any, *, indent: int | None = None) -> str:
         SerializationError: it has something that JSON cannot write, NaN and infinity included.
     """
     try:
+        if indent is None:
+            return _ENCODER.encode(value)
         return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     except (TypeError, ValueError, RecursionError) as error:
         raise SerializationError(f"not a JSON value: {error}") from error

@@ -13,7 +13,7 @@ from dts_fsm.records import FileTransfer
 from dts_fsm.records.checks import normal_path
 
 BATCH_FILES = 512
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 """A batch has at most this many files and bytes; a larger file is alone, small ones share the cost of durability."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -151,12 +150,16 @@ def _text(operation: Operation) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """The file has this content, whole; raises TransientError where the folder cannot be written."""
-    partial = file.with_suffix(".part")
+    """The file has this content; raises TransientError where it cannot be written.
+
+    It is read only after this has returned: after a crash in between, the same submission writes it again.
+    """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, file)
+        try:
+            file.write_bytes(content)
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
     except OSError as error:
         raise TransientError(
             f"the manifest cannot be written to {file.parent}: {error.strerror}; see service.manifest_dir"

@@ -201,8 +201,8 @@ def _files() -> dict[str, bytes]:
     page = [
         "# The statecharts",
         "",
-        "Generated from the charts by `python -m dts_fsm.statechart.diagrams`; do not edit. An arrow says its event and,",
-        "in brackets, the guard that must agree. An arrow from the box can be taken from each state in it.",
+        "Generated from the charts by `python -m dts_fsm.statechart.diagrams`; do not edit. An arrow says its event",
+        "and, in brackets, the guard that must agree. An arrow from the box can be taken from each state in it.",
     ]
     files = {}
     for chart in charts:
