@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -60,11 +61,9 @@ class Catalog:
     def _by_id(self) -> Mapping[str, Descriptor]:
         by_id = {descriptor.id: descriptor for descriptor in self.descriptors}
         if len(by_id) < len(self.descriptors):
-            seen: set[str] = set()
-            for descriptor in self.descriptors:
-                if descriptor.id in seen:
-                    raise InvalidDescriptorError(descriptor.id, "two resources have this id: give each its own")
-                seen.add(descriptor.id)
+            ids = Counter(descriptor.id for descriptor in self.descriptors)
+            repeated = next(resource_id for resource_id, count in ids.items() if count > 1)
+            raise InvalidDescriptorError(repeated, "two resources have this id: give each its own")
         return by_id
 
     @cached_property

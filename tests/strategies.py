@@ -1,0 +1,151 @@
+"""What Hypothesis makes: charts with and without faults, and what a machine meets on its way."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import attrs
+from hypothesis import strategies as st
+
+from dts_fsm.statechart import Chart, GuardDef, StateDef, TransitionDef
+
+NAMES = ("unknown", "end", "note", "state_2", "root", "x", "a1_b2", "default", "active", "failed", "class", "self")
+EVENTS = ("go", "fail", "trigger", "to_end", "cancel")
+SENTENCES = st.text(
+    st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp"), include_characters=' "\\'), min_size=1
+).filter(lambda text: text.strip() != "")
+
+
+@st.composite
+def charts(draw: st.DrawFn) -> Chart:
+    """Charts without faults: up to seven states, events with several guarded transitions, transitions with several
+    sources."""
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=2, max_size=7))
+    live = names[: draw(st.integers(1, len(names) - 1))]
+    # A way from the beginning to each state, a way from each live state to an end, and whatever else.
+    steps = {(draw(st.sampled_from(live[:at])), name) for at, name in enumerate(names) if at}
+    steps |= {(name, draw(st.sampled_from(names[at + 1 :]))) for at, name in enumerate(live)}
+    steps |= draw(st.sets(st.tuples(st.sampled_from(live), st.sampled_from(names)), max_size=6))
+    by_trigger = defaultdict(list)
+    for source, target in draw(st.permutations(sorted(steps))):
+        by_trigger[source, draw(st.sampled_from(EVENTS))].append(target)
+    sources = defaultdict(list)
+    for (source, event), targets in by_trigger.items():
+        for number, target in enumerate(targets):
+            guard = f"case_{number}" if len(targets) > 1 else draw(st.sampled_from((None, "case_0", "ready", "asked")))
+            sources[event, target, guard].append(source)
+    guards = sorted({guard for _, _, guard in sources if guard is not None})
+    cases = [guard for guard in guards if guard.startswith("case_")]
+    return Chart(
+        name="random",
+        initial=live[0],
+        description=draw(SENTENCES),
+        states=tuple(
+            StateDef(
+                name=name,
+                description=draw(SENTENCES),
+                enter=draw(st.sampled_from((None, "work.begin", "journal"))),
+                deadline=draw(st.sampled_from((None, "patience"))) if name in live else None,
+                final=name not in live,
+            )
+            for name in draw(st.permutations(names))
+        ),
+        guards=tuple(
+            GuardDef(
+                name=guard,
+                description=draw(SENTENCES),
+                excludes=tuple(case for case in cases if case != guard) if guard in cases else (),
+            )
+            for guard in guards
+        ),
+        transitions=tuple(
+            TransitionDef(event=event, sources=tuple(starts), target=target, guard=guard, description=draw(SENTENCES))
+            for (event, target, guard), starts in draw(st.permutations(list(sources.items())))
+        ),
+    )
+
+
+def any_charts() -> st.SearchStrategy[Chart]:
+    """Charts of any kind, most with faults: names that are not declared, or twice, and exits from final states."""
+    name = st.sampled_from(("a", "b", "c", "d"))
+    guard = st.sampled_from(("p", "q", "r"))
+    state = st.builds(
+        StateDef,
+        name=name,
+        description=st.just("A state."),
+        enter=st.sampled_from((None, "begin")),
+        deadline=st.sampled_from((None, "patience")),
+        final=st.booleans(),
+    )
+    transition = st.builds(
+        TransitionDef,
+        event=st.sampled_from(("go", "stop")),
+        sources=st.lists(name, max_size=3).map(tuple),
+        target=name,
+        guard=st.none() | guard,
+        description=st.just("A transition."),
+    )
+    return st.builds(
+        Chart,
+        name=st.just("any"),
+        initial=name,
+        description=st.just("Any chart."),
+        states=st.lists(state, max_size=4).map(tuple),
+        guards=st.lists(
+            st.builds(
+                GuardDef, name=guard, description=st.just("a guard"), excludes=st.lists(guard, max_size=2).map(tuple)
+            ),
+            max_size=3,
+        ).map(tuple),
+        transitions=st.lists(transition, max_size=5).map(tuple),
+    )
+
+
+@st.composite
+def agreeing_guards(draw: st.DrawFn, chart: Chart) -> frozenset[str]:
+    """Guards of the chart that may agree at once: as many as possible, or fewer."""
+    agreeing: list[str] = []
+    for guard in draw(st.permutations(chart.guards)):
+        if not set(guard.excludes) & set(agreeing):
+            agreeing.append(guard.name)
+    return frozenset(agreeing) - draw(st.just(frozenset()) | st.frozensets(st.sampled_from([*agreeing, ""])))
+
+
+def rounds(chart: Chart) -> st.SearchStrategy[list[tuple[str, frozenset[str]]]]:
+    """Events of the chart, and one that it does not have, each with the guards that agree then."""
+    return st.lists(st.tuples(st.sampled_from([*chart.events, "surprise"]), agreeing_guards(chart)), max_size=20)
+
+
+def chart_toml(chart: Chart) -> str:
+    """The chart as the text of a TOML file."""
+
+    def table(header: str, **values: object) -> str:
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value]
+        return "\n".join((header, *lines, ""))
+
+    return "\n".join(
+        (
+            table("[chart]", name=chart.name, initial=chart.initial, description=chart.description),
+            "[states]\n",
+            *(
+                table(f"[states.{state.name}]", **attrs.asdict(state, filter=attrs.filters.exclude("name")))
+                for state in chart.states
+            ),
+            *(
+                table(f"[guards.{guard.name}]", description=guard.description, excludes=list(guard.excludes))
+                for guard in chart.guards
+            ),
+            *(
+                table(
+                    "[[transitions]]",
+                    event=transition.event,
+                    **{"from": list(transition.sources)},
+                    to=transition.target,
+                    guard=transition.guard,
+                    description=transition.description,
+                )
+                for transition in chart.transitions
+            ),
+        )
+    )

@@ -1,0 +1,507 @@
+"""The local endpoint: settings, workers, progress, cancellation, crashes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import attrs
+import pytest
+
+from dts_fsm.config import EndpointConfig
+from dts_fsm.endpoints import LocalEndpoint, local
+from dts_fsm.endpoints.batches import batches
+from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, SourceChangedError, TransientError
+from dts_fsm.records import Checksum, Descriptor, FileState, FileTransfer, OperationCode, OperationStatus
+from dts_fsm.testing.endpoint_pair import wait_for_end
+
+MIB = 1 << 20
+DEADLINE_S = 30.0
+
+
+@attrs.frozen
+class Pair:
+    source: LocalEndpoint
+    destination: LocalEndpoint
+
+    def put(self, path: str, content: bytes) -> FileTransfer:
+        file = Path(self.source.root, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        checksum = Checksum("sha256", hashlib.sha256(content).hexdigest())
+        return FileTransfer(id=path, source_path=path, destination_path=path, bytes=len(content), hash=checksum)
+
+    def begin(self, *files: FileTransfer, operation_id: UUID | None = None) -> UUID:
+        return self.source.transfer(self.destination, files, operation_id=operation_id or uuid4())
+
+    def move(self, *files: FileTransfer, operation_id: UUID | None = None) -> OperationStatus:
+        return wait_for_end(self.source, self.begin(*files, operation_id=operation_id))
+
+    def status(self, handle: UUID) -> OperationStatus:
+        return self.source.statuses([handle])[handle]
+
+    def arrived(self) -> set[str]:
+        root = Path(self.destination.root)
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def make_pair(tmp_path: Path) -> Iterator[Callable[..., Pair]]:
+    made: list[LocalEndpoint] = []
+
+    def make(base: Path = tmp_path, **settings: Any) -> Pair:
+        for name in ("source", "destination"):
+            (base / name).mkdir(exist_ok=True)
+            made.append(LocalEndpoint(root=base / name, name=name, **settings))
+        return Pair(*made[-2:])
+
+    yield make
+    for endpoint in made:
+        endpoint.close()
+
+
+class Gate:
+    """Stops every write until it is opened, and tells when the first has come to it."""
+
+    def __init__(self) -> None:
+        self.reached, self._open, self._free_bytes = threading.Event(), threading.Event(), 0
+        self._write = os.write
+
+    def let_pass(self, num_bytes: int) -> None:
+        self._free_bytes = num_bytes
+
+    def open(self) -> None:
+        self._open.set()
+
+    def write(self, fd: int, data: Any) -> int:
+        self._free_bytes -= len(data)
+        if self._free_bytes < 0:
+            self.reached.set()
+            assert self._open.wait(DEADLINE_S)
+        return self._write(fd, data)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(os, "write", gate.write)
+    yield gate
+    gate.open()
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline
+
+
+# Settings
+
+
+@pytest.mark.parametrize("root", ["missing", "file", "nul\0byte"])
+def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\.root"):
+        LocalEndpoint(root=f"{tmp_path}/{root}", name="tape")
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5, "4"])
+def test_workers_that_are_no_positive_number_are_refused(tmp_path: Path, workers: Any) -> None:
+    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\.workers"):
+        LocalEndpoint(root=tmp_path, name="tape", workers=workers)
+
+
+def test_durable_is_yes_or_no(tmp_path: Path) -> None:
+    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\.durable"):
+        LocalEndpoint(root=tmp_path, name="tape", durable="yes")  # type: ignore[arg-type]  # what a file may say
+
+
+def test_a_root_may_be_a_link_and_is_told_as_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_pair: Callable[..., Pair]
+) -> None:
+    pair = make_pair()
+    (tmp_path / "link").symlink_to("source")
+    monkeypatch.chdir(tmp_path)
+    with closing(LocalEndpoint(root="link")) as endpoint:
+        assert str(tmp_path / "link") == endpoint.root
+        handle = endpoint.transfer(pair.destination, [pair.put("a", b"x")], operation_id=uuid4())
+        assert wait_for_end(endpoint, handle).code is OperationCode.SUCCEEDED
+
+
+def test_an_endpoint_is_made_from_its_configuration(tmp_path: Path) -> None:
+    config = EndpointConfig(key="tape", provider="local", root=str(tmp_path), options={"workers": 2, "durable": False})
+    endpoint = LocalEndpoint.from_config(config)
+    assert ("tape", "local", str(tmp_path)) == (endpoint.name, endpoint.provider, endpoint.root)
+
+
+@pytest.mark.parametrize("options", [{"wrokers": 2}, {"root": "/"}, {"workers": 0}])
+def test_a_configuration_with_a_wrong_option_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    config = EndpointConfig(key="tape", provider="local", root=str(tmp_path), options=options)
+    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\."):
+        LocalEndpoint.from_config(config)
+
+
+# What is staged
+
+
+def test_links_that_lead_outside_and_odd_files_are_not_staged(tmp_path: Path, make_pair: Callable[..., Pair]) -> None:
+    pair = make_pair()
+    (tmp_path / "outside").write_bytes(b"abc")
+    pair.put("inside", b"abc")
+    source = Path(pair.source.root)
+    (source / "out").symlink_to("../outside")
+    (source / "in").symlink_to("inside")
+    os.mkfifo(source / "fifo")
+    descriptors = [Descriptor(id=name, path=name, bytes=0 if name == "fifo" else 3) for name in ("out", "in", "fifo")]
+    assert pair.source.files_staged(descriptors) == {"out": False, "in": True, "fifo": False}
+
+
+def test_a_root_that_has_gone_has_no_answer(make_pair: Callable[..., Pair]) -> None:
+    pair = make_pair()
+    os.rmdir(pair.source.root)
+    with pytest.raises(PermanentError, match=pair.source.root):
+        pair.source.files_staged([Descriptor(id="a", path="a", bytes=1)])
+
+
+def test_a_file_system_that_does_not_answer_is_asked_again(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    pair = make_pair()
+    monkeypatch.setattr(local, "_is_staged", fail)
+    with pytest.raises(TransientError, match="source/a"):
+        pair.source.files_staged([Descriptor(id="a", path="a", bytes=1)])
+
+
+# Workers and progress
+
+
+def test_several_files_are_moved_at_once(make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = make_pair(workers=3)
+    together = threading.Barrier(3, timeout=DEADLINE_S)
+
+    def move(*args: Any) -> Any:
+        together.wait()
+        return move_batch(*args)
+
+    monkeypatch.setattr(local, "move_batch", move)
+    assert pair.move(*(pair.put(f"{i}", b"x" * i) for i in range(3))).code is OperationCode.SUCCEEDED
+
+
+def test_a_move_is_told_as_running_with_the_bytes_of_the_file_under_way(
+    make_pair: Callable[..., Pair], gate: Gate
+) -> None:
+    pair = make_pair(workers=1)
+    small, large = pair.put("small", b"x" * 1000), pair.put("large", b"y" * (9 * MIB))
+    gate.let_pass(1000 + 2 * MIB)
+    handle = pair.begin(small, large)
+    assert gate.reached.wait(DEADLINE_S)
+    expected = OperationStatus(
+        code=OperationCode.RUNNING, num_files_transferred=1, num_bytes_transferred=1000 + 2 * MIB
+    )
+    assert expected == pair.status(handle)
+    gate.open()
+    ended = wait_for_end(pair.source, handle)
+    assert (
+        ended.code,
+        ended.num_files_transferred,
+        ended.num_bytes_transferred,
+    ) == (OperationCode.SUCCEEDED, 2, 9 * MIB + 1000)
+
+
+def test_a_move_is_canceled_within_a_file(make_pair: Callable[..., Pair], gate: Gate) -> None:
+    pair = make_pair(workers=1)
+    files = [pair.put("small", b"x"), pair.put("large", b"y" * (3 * MIB)), pair.put("later", b"z")]
+    gate.let_pass(1 + MIB)
+    handle = pair.begin(*files)
+    assert gate.reached.wait(DEADLINE_S)
+    pair.source.cancel(handle)
+    assert pair.status(handle).code is OperationCode.RUNNING  # until the worker has noticed
+    gate.open()
+    ended = wait_for_end(pair.source, handle)
+    assert (ended.code, [outcome.id for outcome in ended.files]) == (OperationCode.CANCELED, ["small"])
+    assert {"small"} == pair.arrived()
+
+
+def test_a_move_of_no_files_succeeds(make_pair: Callable[..., Pair]) -> None:
+    assert make_pair().move().code is OperationCode.SUCCEEDED
+
+
+def test_a_file_that_changes_all_the_time_fails_transiently(make_pair: Callable[..., Pair], gate: Gate) -> None:
+    pair = make_pair()
+    file = pair.put("a", b"x" * MIB)
+    handle = pair.begin(file)
+    assert gate.reached.wait(DEADLINE_S)
+    os.utime(Path(pair.source.root, "a"))
+    gate.open()
+    ended = wait_for_end(pair.source, handle)
+    assert (ended.code, ended.reason, ended.transient) == (OperationCode.FAILED, "source changed", True)
+
+
+def test_the_most_common_reason_is_told_and_a_failure_is_transient_only_if_all_are(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*_: Any) -> None:
+        raise SourceChangedError("it changed")
+
+    pair = make_pair()
+    right, missing = pair.put("right", b""), pair.put("right", b"")
+    moving = [pair.put(f"{i}", b"x") for i in range(2)]
+    monkeypatch.setattr("dts_fsm.endpoints.copying._check_unchanged", changed)
+    several = pair.move(*moving, attrs.evolve(missing, id="missing", source_path="nowhere"))
+    assert (several.reason, several.transient) == ("source changed", False)
+    assert "3 of 3 files failed" in several.message
+    monkeypatch.undo()
+    assert pair.move(right).code is OperationCode.SUCCEEDED
+
+
+def test_nobody_may_read_what_permissions_forbid(make_pair: Callable[..., Pair]) -> None:
+    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+        os.chmod(base, 0o755)
+        pair = make_pair(Path(base), executor=executor)
+        file, open_file = pair.put("closed", b"x"), pair.put("open", b"y")
+        os.chmod(pair.destination.root, 0o777)
+        os.chmod(Path(pair.source.root, "closed"), 0)
+        ended = pair.move(file, open_file)
+        assert {("closed", "denied", False), ("open", None, False)} == {
+            (outcome.id, outcome.reason, outcome.transient) for outcome in ended.files
+        }
+        os.chmod(pair.destination.root, 0o555)
+        refused = pair.move(attrs.evolve(open_file, destination_path="other"))
+        assert (refused.reason, refused.transient) == ("denied", False)
+        os.chmod(pair.destination.root, 0o755)
+
+
+def _unprivileged() -> Executor:
+    """A thread that permissions hold for: root gives its rights to files away, for this thread alone."""
+
+    def drop() -> None:
+        if os.geteuid() == 0:
+            ctypes.CDLL(None).setfsuid(65534)
+
+    return ThreadPoolExecutor(1, initializer=drop)
+
+
+def test_destination_folders_are_made_once_and_keep_what_is_in_them(make_pair: Callable[..., Pair]) -> None:
+    pair = make_pair()
+    Path(pair.destination.root, "folder").mkdir(mode=0o750)
+    Path(pair.destination.root, "folder", "other").touch()
+    pair.move(pair.put("folder/a", b"x"))
+    assert {"folder/a", "folder/other"} == pair.arrived()
+    assert stat.S_IMODE(Path(pair.destination.root, "folder").stat().st_mode) == 0o750
+
+
+# Executors of others
+
+
+class _Broken(Executor):
+    """Loses its workers, or is shut down."""
+
+    def __init__(self, error: Exception, *, at_once: bool) -> None:
+        self._error, self._at_once = error, at_once
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        if self._at_once:
+            raise self._error
+        future: Future[Any] = Future()
+        future.set_exception(self._error)
+        return future
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_executor_that_breaks_makes_files_fail_transiently(make_pair: Callable[..., Pair], at_once: bool) -> None:
+    pair = make_pair(executor=_Broken(BrokenProcessPool("a worker was killed"), at_once=at_once))
+    ended = pair.move(pair.put("a", b"x"), pair.put("b", b"y"))
+    assert (ended.code, ended.transient, len(ended.files)) == (OperationCode.FAILED, True, 2)
+    assert "a worker was killed" in ended.message
+
+
+class _Held(Executor):
+    """Keeps what it is given and never begins."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self.futures.append(Future())
+        return self.futures[-1]
+
+
+def test_work_that_waits_in_an_executor_is_taken_back_when_canceled(make_pair: Callable[..., Pair]) -> None:
+    executor = _Held()
+    pair = make_pair(executor=executor)
+    handle = pair.begin(*(pair.put(f"{i}", b"x") for i in range(50)))
+    assert pair.status(handle).code is OperationCode.RUNNING
+    pair.source.cancel(handle)
+    assert pair.status(handle).code is OperationCode.CANCELED
+    assert all(future.cancelled() for future in executor.futures)
+
+
+def test_work_that_an_executor_drops_fails_transiently(make_pair: Callable[..., Pair]) -> None:
+    executor = _Held()
+    pair = make_pair(executor=executor)
+    handle = pair.begin(pair.put("a", b"x"))
+    executor.futures[0].cancel()
+    ended = pair.status(handle)
+    assert (ended.code, ended.transient) == (OperationCode.FAILED, True)
+
+
+def test_a_batch_and_its_outcome_can_be_pickled(make_pair: Callable[..., Pair]) -> None:
+    pair = make_pair()
+    (batch,) = batches(
+        [pair.put("a", b"x")],
+        source_root=pair.source.root,
+        destination_root=pair.destination.root,
+        operation_id=uuid4(),
+        durable=False,
+    )
+    function, copy = pickle.loads(pickle.dumps((move_batch, batch)))
+    assert batch == copy
+    outcomes = function(copy)
+    assert outcomes == pickle.loads(pickle.dumps(outcomes))
+
+
+# What is remembered
+
+
+def test_the_newest_ended_moves_are_remembered_and_no_untold_end_is_forgotten(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "MAX_REMEMBERED", 3)
+    pair = make_pair()
+    handles = [pair.begin(pair.put(f"{i}", b"x")) for i in range(5)]
+    for handle in handles:
+        wait_for_end(pair.source, handle)
+    lost = [handle for handle in handles if pair.status(handle).code is OperationCode.LOST]
+    assert handles[:2] == lost
+    assert handles[2:] == list(pair.source.transfers())
+
+
+def test_a_closed_endpoint_has_lost_what_was_under_way_and_can_be_used_again(
+    make_pair: Callable[..., Pair], gate: Gate
+) -> None:
+    pair = make_pair()
+    ended = pair.begin()
+    handle = pair.begin(pair.put("a", b"x"))
+    assert gate.reached.wait(DEADLINE_S)
+    closing_thread = threading.Thread(target=pair.source.close)
+    closing_thread.start()
+    _wait_until(lambda: handle not in pair.source.transfers())
+    gate.open()
+    closing_thread.join(DEADLINE_S)
+    pair.source.close()
+    assert (pair.status(ended).code, pair.status(handle).code) == (OperationCode.SUCCEEDED, OperationCode.LOST)
+    assert pair.move(pair.put("a", b"x"), operation_id=handle).code is OperationCode.SUCCEEDED
+    assert {"a"} == pair.arrived()
+
+
+def test_files_that_cannot_be_listed_fail_the_move_transiently(make_pair: Callable[..., Pair]) -> None:
+    class Files(tuple[FileTransfer, ...]):
+        def __iter__(self) -> Iterator[FileTransfer]:
+            raise OSError("the store has gone")
+
+    pair = make_pair()
+    handle = pair.source.transfer(pair.destination, Files([pair.put("a", b"x")]), operation_id=uuid4())
+    ended = wait_for_end(pair.source, handle)
+    assert (ended.code, ended.transient) == (OperationCode.FAILED, True)
+
+
+# Large files and killed processes, each in a process of its own
+
+
+def _run(script: str, *args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_large_file_needs_a_few_megabytes_of_memory(tmp_path: Path) -> None:
+    # The source has no blocks, and the disk is spared the copy: it is the memory that is measured.
+    script = """
+        import os, resource, sys, uuid
+        from dts_fsm.endpoints import LocalEndpoint
+        from dts_fsm.records import FileTransfer
+        from dts_fsm.testing.endpoint_pair import wait_for_end
+
+        base = sys.argv[1]
+        size_bytes = 1025 << 20
+        os.makedirs(f"{base}/source"); os.makedirs(f"{base}/destination")
+        open(f"{base}/source/large", "w").close()
+        os.truncate(f"{base}/source/large", size_bytes)
+        source = LocalEndpoint(root=f"{base}/source", workers=1)
+        destination = LocalEndpoint(root=f"{base}/destination")
+        os.write = lambda fd, data: len(data)
+        os.posix_fadvise = lambda *_: None
+        files = [FileTransfer(id="large", source_path="large", destination_path="large", bytes=size_bytes)]
+        before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        status = wait_for_end(source, source.transfer(destination, files, operation_id=uuid.uuid4()), timeout_s=100)
+        after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(status.code, status.num_bytes_transferred, after_kb - before_kb, file=sys.stderr)
+        source.close()
+    """
+    run = _run(script, tmp_path)
+    code, num_bytes, growth_kb = run.stderr.split()
+    assert (code, int(num_bytes)) == ("succeeded", 1025 << 20)
+    assert int(growth_kb) < 8 << 10
+
+
+def test_a_killed_move_is_finished_by_the_same_submission(tmp_path: Path, make_pair: Callable[..., Pair]) -> None:
+    script = """
+        import os, signal, sys, uuid
+        from dts_fsm.endpoints import LocalEndpoint
+        from dts_fsm.records import FileTransfer
+        from dts_fsm.testing.endpoint_pair import wait_for_end
+
+        base, operation_id = sys.argv[1], uuid.UUID(sys.argv[2])
+        real_write, written = os.write, 0
+
+        def write(fd, data):
+            global written
+            written += len(data)
+            if written > 2 << 20:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real_write(fd, data)
+
+        os.write = write
+        source = LocalEndpoint(root=f"{base}/source", workers=1)
+        files = [FileTransfer(id=name, source_path=name, destination_path=name) for name in ("small", "large")]
+        destination = LocalEndpoint(root=f"{base}/destination")
+        wait_for_end(source, source.transfer(destination, files, operation_id=operation_id))
+    """
+    pair = make_pair()
+    small, large = pair.put("small", b"x"), pair.put("large", b"y" * (5 << 20))
+    operation_id = uuid4()
+    run = _run(script, tmp_path, operation_id)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    litter = pair.arrived() - {"small"}
+    assert len(litter) == 1
+    assert pair.status(operation_id).code is OperationCode.LOST
+    ended = pair.move(small, large, operation_id=operation_id)
+    assert {("small", FileState.SKIPPED), ("large", FileState.TRANSFERRED)} == {(o.id, o.state) for o in ended.files}
+    assert {"small", "large"} == pair.arrived()
+    assert Path(pair.destination.root, "large").read_bytes() == b"y" * (5 << 20)
