@@ -84,7 +84,7 @@ _SERVICE_DATABASE: Mapping[str, Kind] = {
 # The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
 # somebody else's: its factory knows its keys.
 ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
-    "local": {"workers": Kind.COUNT, "base_path": Kind.TEXT, "data_path": Kind.TEXT},
+    "local": {"workers": Kind.COUNT, "durable": Kind.FLAG, "base_path": Kind.TEXT, "data_path": Kind.TEXT},
     "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
     "s3": _S3,
 }

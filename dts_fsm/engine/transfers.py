@@ -194,6 +194,7 @@ class Engine:
     def _fire(self, change: Change, event: str, now: float) -> None:
         row = change.transfer
         source = row.state
+        failure = _failure(row) if event == "fail" else None
         transition = self.machine.fire(row, event)
         row.dirty = True
         row.message = transition.description
@@ -203,8 +204,8 @@ class Engine:
             row.suspended_from, row.wanted = "", ""
         elif event == "cancel":
             row.reason = "canceled"
-        elif event == "fail":
-            row.reason, row.message = _failure(row, source)
+        elif failure is not None:
+            row.reason, row.message = failure
         self._enter(row, now)
         _note(change, event, source, now)
         if row.journal_due:
@@ -284,10 +285,10 @@ def _record(row: TransferRow) -> None:
     row.journal_due = True
 
 
-def _failure(row: TransferRow, state: str) -> tuple[str, str]:
-    """Why a transfer failed in a state: one or two words, and a sentence."""
+def _failure(row: TransferRow) -> tuple[str, str]:
+    """Why a transfer is about to fail: one or two words, and a sentence."""
     if row.wanted == EXPIRE:
-        return "deadline", f"it was {state} for too long without progress"
+        return "deadline", f"it was {row.state} for too long without progress"
     failed = [operation for operation in latest(row) if operation.state == "failed"]
     words = {"stage": "staging"}
     reasons = [op.reason or f"{words.get(op.kind, op.kind)} failed" for op in failed]

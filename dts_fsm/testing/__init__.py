@@ -7,5 +7,6 @@ need pytest: install ``dts-fsm[testing]``.
 from dts_fsm.testing.clocks import ManualClock
 from dts_fsm.testing.fakes import FakeDatabase, FakeEndpoint, FakeFile
 from dts_fsm.testing.faults import Faults
+from dts_fsm.testing.rig import ORCID, Rig
 
-__all__ = ["FakeDatabase", "FakeEndpoint", "FakeFile", "Faults", "ManualClock"]
+__all__ = ["ORCID", "FakeDatabase", "FakeEndpoint", "FakeFile", "Faults", "ManualClock", "Rig"]

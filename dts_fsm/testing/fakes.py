@@ -36,7 +36,7 @@ from dts_fsm.records import (
     SearchResults,
     StagingStatus,
 )
-from dts_fsm.records.checks import is_orcid
+from dts_fsm.records.checks import is_orcid, path_fault
 from dts_fsm.records.checksum import new_hasher
 from dts_fsm.testing.faults import Faults
 
@@ -74,7 +74,7 @@ class FakeEndpoint:
 
     Args:
         name: shown in messages.
-        duration_s: how long each move takes.
+        duration_s: how long each move that is begun from now on takes; it may be changed.
         clock: measures it.
         sees: a real folder whose files are readable too, below ``root``; what delivers manifests needs it.
 
@@ -94,7 +94,8 @@ class FakeEndpoint:
         self.files: dict[str, FakeFile] = {}
         self.faults = Faults()
         self.submissions: list[UUID] = []
-        self._duration_s, self._clock, self._sees = duration_s, clock or SystemClock(), sees
+        self.duration_s = duration_s
+        self._clock, self._sees = clock or SystemClock(), sees
         self._moves: dict[UUID, _Move] = {}
         self._lock = threading.RLock()
 
@@ -137,7 +138,7 @@ class FakeEndpoint:
         with self._lock:
             self.submissions.append(operation_id)
             if operation_id not in self._moves:
-                self._moves[operation_id] = _Move(destination, tuple(files), now, now + self._duration_s)
+                self._moves[operation_id] = _Move(destination, tuple(files), now, now + self.duration_s)
         self.faults.meet("transfer answer")
         return operation_id
 
@@ -181,6 +182,8 @@ class FakeEndpoint:
         )
 
     def _copy(self, file: FileTransfer, destination: FakeEndpoint) -> FileOutcome:
+        if fault := path_fault(file.source_path) or path_fault(file.destination_path):
+            return _failed(file, "unsafe path", fault)
         source = self._find(file.source_path)
         if source is None:
             return _failed(file, "not found", f"there is no {file.source_path}")
@@ -216,7 +219,7 @@ class FakeDatabase:
         endpoint: where its files are, or arrive once they are staged.
         endpoint_name: that endpoint's name in the configuration.
         users: ORCID -> local user; None takes everybody under their ORCID.
-        staging_duration_s: how long a staging request takes.
+        staging_duration_s: how long a staging request takes; it may be changed.
         clock: measures it.
 
     Attributes:
@@ -244,7 +247,8 @@ class FakeDatabase:
         self.finalized: list[UUID] = []
         self.staging_result = StagingStatus.SUCCEEDED
         self._endpoint, self._endpoint_name, self._users = endpoint, endpoint_name, users
-        self._staging_duration_s, self._clock = staging_duration_s, clock or SystemClock()
+        self.staging_duration_s = staging_duration_s
+        self._clock = clock or SystemClock()
         self._requests: dict[UUID, tuple[float, tuple[str, ...]]] = {}
         self._lock = threading.Lock()
 
@@ -304,7 +308,7 @@ class FakeDatabase:
         self.faults.meet("stage_files")
         self.descriptors(orcid, file_ids)
         with self._lock:
-            self._requests.setdefault(request_id, (self._clock.time() + self._staging_duration_s, tuple(file_ids)))
+            self._requests.setdefault(request_id, (self._clock.time() + self.staging_duration_s, tuple(file_ids)))
         return request_id
 
     def staging_status(self, ids: Sequence[UUID]) -> Mapping[UUID, StagingStatus]:

@@ -105,18 +105,18 @@ def test_every_live_state_of_a_faultless_chart_is_on_a_way_from_the_beginning_to
 def test_any_chart_is_either_run_or_refused_with_every_finding(chart: Chart) -> None:
     findings = lint(chart)
     event("faultless" if not findings else "faults")
-    try:
-        machine(chart)
-    except StatechartError as exc:
-        assert findings == exc.findings
+    if findings:
+        with pytest.raises(StatechartError) as caught:
+            machine(chart)
+        assert findings == caught.value.findings
     else:
-        assert () == findings
+        assert chart == machine(chart).chart
 
 
 @given(charts())
 @settings(deadline=None)
 def test_random_charts_have_no_fault(chart: Chart) -> None:
-    assert () == lint(chart)
+    assert lint(chart) == ()
 
 
 @given(st.data())
@@ -220,7 +220,7 @@ def dot_arrows(text: str) -> tuple[set[str], set[tuple[str, str, str]]]:
 
 @given(ALL_CHARTS)
 @settings(deadline=None)
-def test_a_picture_shows_every_state_and_every_arrow_once_and_nothing_else(chart: Chart) -> None:
+def test_a_picture_shows_every_state_and_every_arrow_and_nothing_else(chart: Chart) -> None:
     expected = ({state.name for state in chart.states}, arrows(chart))
     assert expected == mermaid_arrows(mermaid(chart))
     assert expected == dot_arrows(dot(chart))
