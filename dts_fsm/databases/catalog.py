@@ -43,6 +43,7 @@ class CatalogDatabase:
     searches; the others are not affected. The size of a resource that does not say it is that of its file.
 
     Relative paths start at the endpoint's root, which must be a folder of this machine for them and for an archive.
+    (Those of a configuration file start at the file's folder, and are absolute when they come here.)
 
     Args:
         name: the database's name in the configuration.

@@ -177,12 +177,11 @@ def _are_plain(values: Iterable[Any], depth: int = MAX_NESTING) -> bool:
     for value in values:
         # json gives these very types; calls for the many texts and whole numbers would cost as much as reading them
         kind = type(value)
-        if kind is float:
-            if not math.isfinite(value):
-                return False
-        elif kind is dict or kind is list:
-            if depth <= 1 or not _are_plain(value.values() if kind is dict else value, depth - 1):
-                return False
+        if kind is float and not math.isfinite(value):
+            return False
+        inner = value.values() if kind is dict else value if kind is list else None
+        if inner is not None and (depth <= 1 or not _are_plain(inner, depth - 1)):
+            return False
     return True
 
 

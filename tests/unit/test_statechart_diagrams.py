@@ -191,6 +191,7 @@ def test_a_dot_picture_quotes_what_graphviz_would_take_for_its_own() -> None:
 
 def test_the_box_holds_the_sources_that_save_the_most_arrows() -> None:
     sources = {"drop": ("dark", "dim", "bright"), "cut": ("dim", "bright", "dark"), "tire": ("dim", "bright")}
+    reset = TransitionDef(event="reset", sources=sources["drop"], target="dark", description="It is off again.")
     chart = attrs.evolve(
         LAMP,
         states=(*LAMP.states, StateDef(name="dim", description="It is nearly off.")),
@@ -201,10 +202,13 @@ def test_the_box_holds_the_sources_that_save_the_most_arrows() -> None:
                 TransitionDef(event=event, sources=names, target="broken", description="It ends.")
                 for event, names in sources.items()
             ),
+            reset,
         ),
     )
     drawn = mermaid(chart)
     assert "    ANY --> broken : drop<br/>cut\n" in drawn
+    # No arrow leads from a box to what is in it.
+    assert "    dim --> dark : reset\n" in drawn
     assert "    dim --> broken : tire\n    bright --> broken : tire\n" in drawn
     assert '    state "any of these" as ANY {\n        [*] --> dark\n' in drawn
 

@@ -89,6 +89,15 @@ def test_a_good_chart_has_no_fault() -> None:
             "the guards 'open' and 'shut' do not both exclude each other",
         ),
         (
+            chart(
+                transition("go", "a", "z", "open"),
+                transition("go", "a", "a", "shut"),
+                guards={"open": (), "shut": ("open",)},
+            ),
+            "SC003 event 'go' in state 'a' could lead to 'z' and to 'a': "
+            "the guards 'open' and 'shut' do not both exclude each other",
+        ),
+        (
             chart(transition("go", "ab", "z"), live="ab"),
             "SC004 unreachable state 'b': no way leads there from 'a'",
         ),
@@ -121,6 +130,10 @@ def test_a_fault_is_found(broken: Chart, finding: str) -> None:
     with pytest.raises(StatechartError) as caught:
         check(broken)
     assert lint(broken) == caught.value.findings
+
+
+def test_where_the_beginning_is_unknown_no_state_is_called_unreachable() -> None:
+    assert lint(chart(GO, initial="x")) == ("SC001 unknown state 'x': the chart begins there",)
 
 
 def test_a_final_state_with_a_deadline_is_a_fault() -> None:

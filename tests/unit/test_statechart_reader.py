@@ -171,6 +171,9 @@ def test_parts_of_a_wrong_kind_are_named(text: str, fault: str) -> None:
         ("states.gone", "states.is-gone", "[states], key 'is-gone': 'is-gone' is not a lower_snake_case name"),
         ("states.gone", 'states."go\\n"', "[states], key 'go\\n': 'go\\n' is not a lower_snake_case name"),
         ("states.gone", "states._gone", "[states], key '_gone': '_gone' is not a lower_snake_case name"),
+        ("states.gone", "states.gone_", "[states], key 'gone_': 'gone_' is not a lower_snake_case name"),
+        ("states.gone", "states.is__gone", "[states], key 'is__gone': 'is__gone' is not a lower_snake_case name"),
+        ("states.gone", "states.2_gone", "[states], key '2_gone': '2_gone' is not a lower_snake_case name"),
         ('description = "It is gone."\n', "", "[states.gone], key 'description': is missing"),
         ('"It is gone."', "{}", "[states.gone], key 'description': must be text, not a table"),
         (
