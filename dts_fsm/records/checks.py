@@ -10,7 +10,7 @@ import attrs
 
 from dts_fsm.errors import SpecificationError
 
-_ORCID = re.compile(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]")
+_ORCID = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
