@@ -203,7 +203,7 @@ def _check_paths(paths: Iterable[str]) -> None:
     listed = list(paths)
     if twice := _repeated(listed):
         raise DestinationConflictError(
-            f"several files would be written to the same path: {', '.join(map(repr, twice))}"
+            f"several files would be written to one path: {', '.join(map(repr, twice))}"
         )
     taken = set(listed)
     for path in listed:

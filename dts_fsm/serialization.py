@@ -82,6 +82,8 @@ def _make_converter() -> Converter:
     for kind in (str, int, bool):
         # cattrs would turn 3 into "3" and "no" into True: what is stored or received must be what was meant
         converter.register_structure_hook(kind, _checked(kind))
+    # an enumeration's members are texts, too: without this they would stay plain ones
+    converter.register_structure_hook(enum.StrEnum, lambda value, kind: kind(value))
     return converter
 
 

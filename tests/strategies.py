@@ -1,14 +1,21 @@
-"""What Hypothesis makes: charts with and without faults, and what a machine meets on its way."""
+"""What Hypothesis makes: charts with and without faults, what a machine meets on its way, and records."""
 
 from __future__ import annotations
 
 import json
+import typing
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import attrs
 from hypothesis import strategies as st
 
+from dts_fsm.records import Checksum, Descriptor, Specification, User
 from dts_fsm.statechart import Chart, GuardDef, StateDef, TransitionDef
+
+T = TypeVar("T")
 
 NAMES = ("unknown", "end", "note", "state_2", "root", "x", "a1_b2", "default", "active", "failed", "class", "self")
 EVENTS = ("go", "fail", "trigger", "to_end", "cancel")
@@ -149,3 +156,87 @@ def chart_toml(chart: Chart) -> str:
             ),
         )
     )
+
+
+# Records
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+COMPONENTS = st.text(
+    st.characters(codec="utf-8", exclude_characters="/", exclude_categories=("Cc",)), min_size=1
+).filter(lambda text: text not in (".", ".."))
+PATHS = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)
+CHECKSUMS = st.binary(min_size=32, max_size=32).map(lambda digest: Checksum("sha256", digest.hex()))
+_OWN_KEYS = ("id", "name", "path", "bytes", "hash", "endpoint")
+
+
+@st.composite
+def descriptors(draw: st.DrawFn) -> Descriptor:
+    """Descriptors of files and of inline data."""
+    properties = draw(st.dictionaries(st.text().filter(lambda key: key not in (*_OWN_KEYS, "data")), JSON, max_size=3))
+    file_id, name = draw(st.text(min_size=1)), draw(st.text(min_size=1))
+    if draw(st.booleans()):
+        return Descriptor(id=file_id, name=name, properties=properties | {"data": draw(JSON)})
+    return Descriptor(
+        id=file_id,
+        name=name,
+        path=draw(PATHS),
+        bytes=draw(st.integers(0, 2**63 - 1)),
+        hash=draw(st.none() | CHECKSUMS),
+        endpoint=draw(st.none() | st.text(min_size=1)),
+        properties=properties,
+    )
+
+
+def specifications() -> st.SearchStrategy[Specification]:
+    """Specifications that can be made, whether or not they can be carried out."""
+    return st.builds(
+        Specification,
+        source=st.text(),
+        destination=st.text(),
+        file_ids=st.lists(st.text(min_size=1), max_size=4),
+        user=st.builds(User, name=st.text(), orcid=st.text(), email=st.text(), organization=st.text()),
+        description=st.text(),
+        instructions=JSON,
+    )
+
+
+def records_of(kind: type[T]) -> st.SearchStrategy[T]:
+    """Records of a class: every field has a value of its type."""
+    if kind is Descriptor:
+        return descriptors()  # type: ignore[return-value]
+    if kind is Specification:
+        return specifications()  # type: ignore[return-value]
+    hints = typing.get_type_hints(kind)
+    return st.builds(kind, **{field.name: _values(hints[field.name], field.name) for field in attrs.fields(kind)})  # type: ignore[arg-type]
+
+
+def _values(hint: Any, name: str) -> st.SearchStrategy[Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return JSON
+    if origin is Mapping:
+        return st.dictionaries(st.text(), JSON, max_size=3)
+    if origin in (tuple, Sequence):
+        return st.lists(_values(arguments[0], name), max_size=3).map(tuple)
+    if type(None) in arguments:
+        return st.none() | _values(arguments[0], name)
+    if hint is int:
+        return st.integers(0, 2**62)
+    if hint is str:
+        return st.text(min_size=1) if name == "id" or name.endswith("_path") else st.text()
+    if hint is datetime:
+        times = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC))
+        return times.map(lambda time: time.replace(fold=0))
+    if hint is Checksum:
+        return CHECKSUMS
+    if attrs.has(hint):
+        return records_of(hint)
+    return st.from_type(hint)

@@ -58,7 +58,7 @@ def plan(*file_ids: str, source: str = "genomes", orcid: str = "0000-0002-1825-0
             destination="archive",
             file_ids=file_ids,
             user=User(name="Ada", orcid=orcid),
-            description="# α",
+            description="# ü",
             instructions={"objects": [1, None]},
         ),
         destination=Destination(endpoint="archive", path="ada", username="ada"),
@@ -132,7 +132,7 @@ def end(row: TransferRow, *, at: float, state: str = "succeeded", manifest: str 
     source, row.state, row.completed_at, row.due_at, row.dirty = row.state, state, at, None, True
     for operation in row.operations:
         operation.state, operation.due_at, operation.dirty = "succeeded", None, True
-    change = Change(transfer=row, journal=JournalEntry(status=state, description="# α", manifest=manifest))
+    change = Change(transfer=row, journal=JournalEntry(status=state, description="# ü", manifest=manifest))
     change.history.append(HistoryEntry(None, "succeed", source, state, at, "done", None, (2, 0, 20)))
     return change
 
@@ -173,16 +173,16 @@ class StoreSuite:
     def test_files_are_kept_in_order_with_their_descriptors(self, store: Store) -> None:
         (transfer_id,) = store.create([admission("b", "a")])
         files = store.files(store.rowid(transfer_id))
-        assert [("a", "disk"), ("b", "disk"), ("~inline", "")] == [(file.id, file.endpoint) for file in files]
+        assert [(file.id, file.endpoint) for file in files] == [("a", "disk"), ("b", "disk"), ("~inline", "")]
         assert list(plan("a", "b").descriptors) == [file.descriptor for file in files]
-        assert [FileState.PENDING, FileState.PENDING, FileState.INLINE] == [file.state for file in files]
+        assert [file.state for file in files] == [FileState.PENDING, FileState.PENDING, FileState.INLINE]
 
     def test_the_same_key_with_the_same_specification_gives_the_same_transfer(self, store: Store) -> None:
         (first,) = store.create([admission("a", key="k")])
         assert [first] == store.create([admission("a", key="k")])
         assert (first, plan("a").specification) == store.keyed("k")
         assert store.keyed("another") is None
-        assert 1 == len(store.transfers())
+        assert len(store.transfers()) == 1
 
     def test_the_same_key_with_another_specification_is_refused_and_nothing_is_stored(self, store: Store) -> None:
         (first,) = store.create([admission("a", key="k")])
@@ -193,7 +193,7 @@ class StoreSuite:
     def test_creating_from_many_threads_gives_everyone_their_own(self, store: Store) -> None:
         with ThreadPoolExecutor(16) as pool:
             ids = list(pool.map(lambda n: store.create([admission(f"f{n}")])[0], range(100)))
-        assert 100 == len(set(ids))
+        assert len(set(ids)) == 100
         for number, transfer_id in enumerate(ids):
             assert (f"f{number}",) == store.transfer(transfer_id).specification.file_ids
 
@@ -203,21 +203,21 @@ class StoreSuite:
         assert (second, first) == (store.transfer(first).retried_by, store.transfer(second).retry_of)
         with pytest.raises(NothingToRetryError):
             store.create([admission("a", retry_of=first)])
-        assert 2 == len(store.transfers())
+        assert len(store.transfers()) == 2
 
     # The tick
 
     def test_what_is_not_due_is_not_claimed(self, store: Store) -> None:
         (transfer_id,) = store.create([admission()])
         rowid = store.rowid(transfer_id)
-        assert [] == store.due(NOW - 1, 10)
+        assert store.due(NOW - 1, 10) == []
         assert [rowid] == store.due(NOW, 10)
-        assert NOW == store.next_due_at()
+        assert store.next_due_at() == NOW
         row = self.row(store, transfer_id)
         row.operations[0].due_at, row.operations[0].dirty = NOW + 50, True
         store.commit([Change(transfer=row)], NOW)
-        assert [] == store.due(NOW, 10)
-        assert NOW + 50 == store.next_due_at()
+        assert store.due(NOW, 10) == []
+        assert store.next_due_at() == NOW + 50
         assert [rowid] == store.due(NOW + 100, 10)
 
     def test_the_oldest_is_claimed_first_and_no_more_than_asked_for(self, store: Store) -> None:
@@ -227,7 +227,7 @@ class StoreSuite:
     def test_operations_of_left_out_endpoints_and_busy_ones_are_not_claimed(self, store: Store) -> None:
         first, second = store.create([admission(), admission()])
         operation = self.row(store, first).operations[0]
-        assert [] == store.due(NOW, 10, without=["disk"])
+        assert store.due(NOW, 10, without=["disk"]) == []
         assert [store.rowid(second)] == store.due(NOW, 1, busy=[operation.rowid])
 
     def test_a_request_makes_a_transfer_due_until_it_is_taken_up(self, store: Store) -> None:
@@ -237,10 +237,10 @@ class StoreSuite:
         assert store.request(transfer_id, "cancel", NOW)
         assert [rowid] == store.due(NOW - 1, 10)
         requests = store.requests([rowid])
-        assert ["suspend", "cancel"] == [request.kind for request in requests]
-        assert "cancel" == store.requested(rowid)
+        assert [request.kind for request in requests] == ["suspend", "cancel"]
+        assert store.requested(rowid) == "cancel"
         store.commit([Change(transfer=self.row(store, transfer_id), requests=[r.rowid for r in requests])], NOW)
-        assert ([], None) == (store.due(NOW - 1, 10), store.requested(rowid))
+        assert (store.due(NOW - 1, 10), store.requested(rowid)) == ([], None)
 
     def test_an_ended_transfer_takes_no_requests(self, store: Store) -> None:
         (transfer_id,) = store.create([admission()])
@@ -263,24 +263,24 @@ class StoreSuite:
         store.commit([change], NOW + 1)
 
         again = self.row(store, transfer_id)
-        assert ("active", 1, 1) == (again.state, again.files_transferred, again.version)
-        assert [("running", "disk"), ("pending", "tape")] == [(op.state, op.endpoint) for op in again.operations]
+        assert (again.state, again.files_transferred, again.version) == ("active", 1, 1)
+        assert [(op.state, op.endpoint) for op in again.operations] == [("running", "disk"), ("pending", "tape")]
         first, second, _ = store.files(again.rowid)
-        assert (FileState.TRANSFERRED, 10, "md5:" + "0" * 32, 1) == (
+        assert (
             first.state,
             first.observed_bytes,
             first.observed_hash,
             first.attempts,
-        )
-        assert (FileState.FAILED, "lost", 1) == (second.state, second.error, second.attempts)
+        ) == (FileState.TRANSFERRED, 10, "md5:" + "0" * 32, 1)
+        assert (second.state, second.error, second.attempts) == (FileState.FAILED, "lost", 1)
         told = [(entry.machine, entry.event, entry.target) for entry in store.history(transfer_id)]
-        assert [
+        assert told == [
             ("transfer", "create", "unknown"),
             ("move", "create", "pending"),
             ("transfer", "move", "active"),
             ("move", "start", "running"),
             ("move", "create", "pending"),
-        ] == told
+        ]
 
     def test_a_row_that_changed_since_it_was_read_is_not_overwritten(self, store: Store) -> None:
         ids = store.create([admission(), admission()])
@@ -293,7 +293,7 @@ class StoreSuite:
         with pytest.raises(StoreError):
             store.commit([Change(transfer=other), Change(transfer=stale)], NOW)
         # not even the rows beside it: a tick is written whole
-        assert ["active", "unknown"] == [self.row(store, transfer_id).state for transfer_id in ids]
+        assert [self.row(store, transfer_id).state for transfer_id in ids] == ["active", "unknown"]
 
     def test_numbers_of_operations_follow_the_order_in_which_they_began(self, store: Store) -> None:
         (transfer_id,) = store.create([admission()])
@@ -303,7 +303,7 @@ class StoreSuite:
         store.commit([change], NOW)
         operations = self.row(store, transfer_id).operations
         assert sorted(op.rowid for op in operations) == [op.rowid for op in operations]
-        assert 4 == len(store.operations(store.rowid(transfer_id)))
+        assert len(store.operations(store.rowid(transfer_id))) == 4
 
     # The lease
 
@@ -325,7 +325,7 @@ class StoreSuite:
         row.state, row.dirty = "failed", True
         with pytest.raises(StoreLeaseLostError):
             store.commit([Change(transfer=row)], NOW + LEASE_S + 2)
-        assert "unknown" == self.row(other, transfer_id).state
+        assert self.row(other, transfer_id).state == "unknown"
 
     def test_a_commit_extends_the_lease(self, store: Store, open_store: Callable[[], Store]) -> None:
         store.commit([], NOW + LEASE_S - 1)
@@ -342,7 +342,7 @@ class StoreSuite:
         (transfer_id,) = other.create([admission()])
         assert other.request(transfer_id, "cancel", NOW)
         assert [store.rowid(transfer_id)] == store.due(NOW, 10)
-        assert "unknown" == other.status(transfer_id).code
+        assert other.status(transfer_id).code == "unknown"
 
     # Ends
 
@@ -354,37 +354,37 @@ class StoreSuite:
         store.commit([end(rows[1], at=NOW + 2)], NOW)
         journal = store.journal()
         assert [ids[2], ids[0], ids[1]] == [record.id for record in journal]
-        assert {"name": "é"} == journal[0].manifest
+        assert journal[0].manifest == {"name": "é"}
         assert journal[1].manifest is None
         assert (time_of(NOW), time_of(NOW + 1)) == (journal[0].start_time, journal[0].stop_time)
-        assert ("genomes", "archive", "0000-0002-1825-0097", 10, 1) == attrs.astuple(
+        assert attrs.astuple(
             journal[0],
             filter=lambda field, _: field.name in ("source", "destination", "orcid", "payload_size", "num_files"),
-        )
+        ) == ("genomes", "archive", "0000-0002-1825-0097", 10, 1)
         later = time_of(NOW + 2)
         assert [ids[2]] == [record.id for record in store.journal(stop=later)]
         assert [ids[0], ids[1]] == [record.id for record in store.journal(start=later)]
-        assert [] == store.journal(start=later + timedelta(seconds=1))
+        assert store.journal(start=later + timedelta(seconds=1)) == []
         assert [ids[0]] == [record.id for record in store.journal(status="failed")]
         assert [ids[2]] == [record.id for record in store.journal(limit=1)]
-        assert [None] == [record.manifest for record in store.journal(limit=1, manifests=False)]
+        assert [record.manifest for record in store.journal(limit=1, manifests=False)] == [None]
 
     def test_ended_transfers_are_forgotten_after_their_time_and_the_journal_stays(self, store: Store) -> None:
         ids = store.create([admission("a"), admission("b"), admission("c")])
         for number, transfer_id in enumerate(ids[:2]):
             store.commit([end(self.row(store, transfer_id), at=NOW + number)], NOW)
-        assert 0 == store.prune(NOW)
-        assert 1 == store.prune(NOW + 1)
+        assert store.prune(NOW) == 0
+        assert store.prune(NOW + 1) == 1
         with pytest.raises(TransferNotFoundError):
             store.status(ids[0])
-        assert 1 == store.prune(NOW + 1e9)
+        assert store.prune(NOW + 1e9) == 1
         assert [ids[2]] == [record.id for record in store.transfers()]
-        assert 2 == len(store.journal())
+        assert len(store.journal()) == 2
 
     def test_pruning_goes_in_small_batches(self, store: Store) -> None:
         for transfer_id in store.create([admission(f"f{number}") for number in range(5)]):
             store.commit([end(self.row(store, transfer_id), at=NOW)], NOW)
-        assert [2, 2, 1, 0] == [store.prune(NOW + 1, 2) for _ in range(4)]
+        assert [store.prune(NOW + 1, 2) for _ in range(4)] == [2, 2, 1, 0]
 
     def test_a_forgotten_row_id_is_never_given_again(self, store: Store) -> None:
         (first,) = store.create([admission()])
@@ -397,7 +397,7 @@ class StoreSuite:
     def test_states_of_all_that_lives_are_listed_with_their_charts(self, store: Store) -> None:
         first, _ = store.create([admission(), admission()])
         store.commit([end(self.row(store, first), at=NOW)], NOW)
-        assert [("operation", "chart", "pending"), ("transfer", "chart", "unknown")] == sorted(store.charts())
+        assert sorted(store.charts()) == [("operation", "chart", "pending"), ("transfer", "chart", "unknown")]
 
     # Questions
 
@@ -418,7 +418,7 @@ class StoreSuite:
         operation.files_transferred, operation.bytes_transferred, operation.dirty = 1, 15, True
         store.commit([Change(transfer=row)], NOW)
         status = store.status(transfer_id)
-        assert (1, 15) == (status.num_files_transferred, status.num_bytes_transferred)
+        assert (status.num_files_transferred, status.num_bytes_transferred) == (1, 15)
         assert status == store.transfer(transfer_id).status
 
     def test_pages_of_transfers_are_newest_first_and_join_without_gap(self, store: Store) -> None:
@@ -437,7 +437,7 @@ class StoreSuite:
         assert [one] == [record.id for record in store.transfers(state="active")]
         assert [two] == [record.id for record in store.transfers(user=orcid)]
         assert [one] == [record.id for record in store.transfers(source="tape")]
-        assert [] == store.transfers(source="tape", user=orcid)
+        assert store.transfers(source="tape", user=orcid) == []
 
     def test_messages_are_the_transfers_transitions_from_a_number_on(self, store: Store) -> None:
         before = store.last_seq()
@@ -468,7 +468,7 @@ class StoreSuite:
                 break
             seqs += [message.seq for message in messages]
             after = last
-        assert 10 == len(set(seqs))
+        assert len(set(seqs)) == 10
 
     def test_a_closed_store_says_so_and_closing_twice_is_harmless(self, store: Store) -> None:
         store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -178,8 +179,8 @@ class TestRetries:
         rig.source_endpoint.faults.add("transfer", TransientError("out of order"), times=100)
         transfer_id = rig.create("a")
         rig.run(transfer_id, step_s=0.05)
-        times = [h.time.timestamp() for h in rig.store.history(transfer_id) if (h.machine, h.event) == ("move", "submit")]
-        pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+        submissions = [h for h in rig.store.history(transfer_id) if (h.machine, h.event) == ("move", "submit")]
+        pauses = [(after.time - before.time).total_seconds() for before, after in pairwise(submissions)]
         for number, pause in enumerate(pauses):
             assert 0.5 * 2**number <= pause <= 2**number + 0.1
 

@@ -77,7 +77,7 @@ def test_a_damaged_store_is_refused_or_says_so_when_the_damage_is_met(tmp_path: 
     content = bytearray(path.read_bytes())
     content[4096 * 2 : -4096] = os.urandom(len(content) - 4096 * 3)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged"):  # noqa: PT012 - it may show at opening or at reading
+    with pytest.raises(StoreError, match="damaged"):
         store = SqliteStore(path)
         store.transfers(limit=200)
 
@@ -147,7 +147,7 @@ def test_a_commit_that_failed_is_read_again_and_the_next_one_works(tmp_path: Pat
 
 def test_an_error_inside_a_transaction_writes_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "dts.db")
-    with pytest.raises(ZeroDivisionError), store._connections.transaction() as db:  # noqa: PT012 - both lines belong
+    with pytest.raises(ZeroDivisionError), store._connections.transaction() as db:
         db.execute("UPDATE lease SET owner = 'x'")
         raise ZeroDivisionError
     with store._connections.reader() as db:
