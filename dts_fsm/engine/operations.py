@@ -180,7 +180,7 @@ class OperationEngine:
     ) -> None:
         source = operation.state
         self.machine.fire(operation, event)
-        operation.changed_at = operation.progressed_at = now
+        operation.changed_at = now
         operation.dirty = True
         if message:
             operation.message = message
@@ -199,9 +199,12 @@ def trouble(operation: OperationRow) -> str:
 def _progress(operation: OperationRow, answer: OperationStatus, now: float) -> None:
     if answer.handle is not None:
         operation.handle = str(answer.handle)
-    progress = (answer.num_files_transferred, answer.num_files_skipped, answer.num_bytes_transferred)
-    if progress != (operation.files_transferred, operation.files_skipped, operation.bytes_transferred):
-        operation.files_transferred, operation.files_skipped, operation.bytes_transferred = progress
+    before = (operation.files_transferred, operation.files_skipped, operation.bytes_transferred)
+    told = (answer.num_files_transferred, answer.num_files_skipped, answer.num_bytes_transferred)
+    # only what goes beyond the furthest point counts: work that is lost and begun again for ever must end some time
+    furthest = tuple(map(max, before, told))
+    if furthest != before:
+        operation.files_transferred, operation.files_skipped, operation.bytes_transferred = furthest
         operation.progressed_at = now
 
 

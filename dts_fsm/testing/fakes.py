@@ -66,6 +66,7 @@ class _Move:
     ends_at: float
     canceled: bool = False
     paused: bool = False
+    num_bytes: int = 0
     result: OperationStatus | None = None
 
 
@@ -114,6 +115,11 @@ class FakeEndpoint:
         """A move is suspended by the provider, or goes on."""
         with self._lock:
             self._moves[move].paused = paused
+
+    def progress(self, move: UUID, num_bytes: int) -> None:
+        """So many bytes of a move have arrived so far."""
+        with self._lock:
+            self._moves[move].num_bytes = num_bytes
 
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
         """See ``Endpoint``."""
@@ -165,7 +171,8 @@ class FakeEndpoint:
             move.result = self._carry_out(move)
         if move.result is not None:
             return move.result
-        return OperationStatus(code=OperationCode.SUSPENDED if move.paused else OperationCode.RUNNING)
+        code = OperationCode.SUSPENDED if move.paused else OperationCode.RUNNING
+        return OperationStatus(code=code, num_bytes_transferred=move.num_bytes)
 
     def _carry_out(self, move: _Move) -> OperationStatus:
         outcomes = tuple(self._copy(file, move.destination) for file in move.files)

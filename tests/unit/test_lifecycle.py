@@ -396,6 +396,27 @@ class TestDeadlines:
         assert "active" in status.message
         assert rig.clock.time() - status.created_at.timestamp() >= rig.config.service.active_deadline_s
 
+    def test_work_that_is_lost_and_begun_again_for_ever_fails_in_the_end(self, rig: Rig) -> None:
+        rig.source.add("tape", b"x", staged=False)
+        rig.source.staging_result = StagingStatus.UNKNOWN
+        transfer_id = rig.create("tape")
+        assert rig.run(transfer_id, step_s=1000.0).reason == "deadline"
+
+    def test_progress_moves_the_deadline_on(self, rig: Rig) -> None:
+        slow(rig, 1e9)
+        transfer_id = rig.create("a")
+        rig.tick(4)
+        rig.clock.advance(rig.config.service.active_deadline_s - 10)
+        move = rig.source_endpoint.submissions[0]
+        rig.source_endpoint.progress(move, 5)
+        rig.tick(3)
+        rig.clock.advance(rig.config.service.active_deadline_s - 10)
+        rig.tick(3)
+        assert rig.store.status(transfer_id).code == "active"
+        assert rig.store.status(transfer_id).num_bytes_transferred == 5
+        rig.clock.advance(20)
+        assert rig.run(transfer_id).reason == "deadline"
+
     def test_an_inactive_transfer_fails_in_the_end(self, rig: Rig) -> None:
         slow(rig, 1e9)
         transfer_id = rig.create("a")

@@ -1,0 +1,68 @@
+"""Signals that ask the process to end: noted first, so that what is under way can be left in order."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+INTERRUPTED = 130
+"""The exit status of what somebody interrupted. Source: the shells' 128 + SIGINT."""
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Interruption:
+    """While entered, SIGINT and SIGTERM are noted instead of ending the process; a second one ends it at once.
+
+    Only for the main thread.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._raises = False
+        self._previous: dict[signal.Signals, Any] = {}
+        # A pipe, because an Event must not be set by a handler: it may have interrupted the very code that holds the
+        # event's lock.
+        self._reader, self._writer = os.pipe()
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.requested:
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+            os._exit(128 + number)
+        self.requested = True
+        os.write(self._writer, b"!")
+        if self._raises:
+            raise KeyboardInterrupt
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until a signal has come, or the time is over; True for the former."""
+        return bool(select.select([self._reader], [], [], timeout_s)[0])
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Inside, a first signal raises KeyboardInterrupt: for work that has nowhere to look at ``requested``."""
+        self._raises = True
+        try:
+            if self.requested:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._raises = False

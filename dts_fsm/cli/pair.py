@@ -1,0 +1,216 @@
+"""The pair of folders of ``dts-fsm transfer``: its own small installation, and the files to move."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from dts_fsm.config import Config, DatabaseConfig, EndpointConfig, ServiceConfig
+from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, read_catalog, write_catalog
+from dts_fsm.databases.finding import FoundFile, SkippedFile
+from dts_fsm.databases.hashing import Progress, hash_files
+from dts_fsm.databases.scan import scan
+from dts_fsm.errors import InvalidDescriptorError
+from dts_fsm.records import Descriptor, Specification, User
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM
+
+SOURCE, DESTINATION, MANIFESTS = "source", "destination", "manifests"
+"""The names of the endpoints, in every pair."""
+
+_MAX_PAYLOAD_GB = 1e9
+_LONG_S = 1e9
+"""Nobody waits for such a transfer but who started it: there is no deadline but their own."""
+
+_POLL_INTERVAL_S = 0.5
+
+
+@attrs.frozen(kw_only=True)
+class Files:
+    """What is to be moved.
+
+    Attributes:
+        ids: of the catalog's files, in its order.
+        skipped: what was left out of a catalog that was made here, and why.
+    """
+
+    ids: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Pair:
+    """A source and a destination on this machine.
+
+    Attributes:
+        folder: the source's folder, resolved.
+        file: the name of the one file to move from there, or None for all of them.
+        destination: the destination's folder, resolved.
+        states: the folder with the states of all pairs.
+    """
+
+    folder: Path
+    file: str | None
+    destination: Path
+    states: Path
+
+    @classmethod
+    def of(cls, source: Path, destination: Path, data_dir: Path | None) -> Pair:
+        """Give the pair of two paths.
+
+        Raises:
+            ClickException: the source is neither folder nor file, or the destination lies inside of it.
+        """
+        source, destination = source.resolve(), destination.resolve()
+        if not source.is_dir() and not source.is_file():
+            raise click.ClickException(f"{source} is neither a folder nor a regular file")
+        if source.is_dir() and destination.is_relative_to(source):
+            raise click.ClickException(
+                f"the destination {destination} is inside of the source {source}: what arrives there would itself be "
+                "a part of the source; choose a folder elsewhere"
+            )
+        whole = source.is_dir()
+        return cls(
+            folder=source if whole else source.parent,
+            file=None if whole else source.name,
+            destination=destination,
+            states=(data_dir or _default_states()).absolute(),
+        )
+
+    @property
+    def state(self) -> Path:
+        """The folder with this pair's store, catalog and manifests under way."""
+        source = self.folder / self.file if self.file else self.folder
+        digest = hashlib.sha256(os.fsencode(source) + b"\0" + os.fsencode(self.destination))
+        return self.states / digest.hexdigest()[:16]
+
+    def prepare(self) -> None:
+        """Destination and state folder exist.
+
+        Raises:
+            OSError: one of them cannot be made.
+        """
+        self.destination.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.state / MANIFESTS).mkdir(exist_ok=True)
+
+    def config(self, *, workers: int, durable: bool) -> Config:
+        """Give the configuration of the pair's installation."""
+        roots = {SOURCE: self.folder, DESTINATION: self.destination, MANIFESTS: self.state / MANIFESTS}
+        options: dict[str, Any] = {"workers": workers, "durable": durable}
+        endpoints: dict[Any, Any] = {
+            name: EndpointConfig(key=name, provider="local", root=str(root), options=options)
+            for name, root in roots.items()
+        }
+        catalog = {"catalog": str(self._catalog())}
+        source = DatabaseConfig(key=SOURCE, endpoints={"": SOURCE}, provider="catalog", options=catalog)
+        databases: dict[Any, Any] = {SOURCE: source}
+        service = ServiceConfig(
+            data_dir=self.state,
+            manifest_dir=roots[MANIFESTS],
+            endpoint=MANIFESTS,
+            max_payload_size_gb=_MAX_PAYLOAD_GB,
+            poll_interval_s=_POLL_INTERVAL_S,
+            active_deadline_s=_LONG_S,
+            finalizing_deadline_s=_LONG_S,
+            synchronous="full" if durable else "normal",
+        )
+        return Config(service=service, endpoints=endpoints, databases=databases)
+
+    def specification(self, files: Files, *, orcid: str, description: str) -> Specification:
+        """Give the request for these files; the destination is a custom one, so that no user map is needed."""
+        return Specification(
+            source=SOURCE,
+            destination=f"local:{DESTINATION}::",
+            file_ids=files.ids,
+            user=User(name=os.environ.get("USER") or orcid, orcid=orcid),
+            description=description,
+        )
+
+    # The catalog
+
+    def _catalog(self) -> Path:
+        """The source's own catalog where it has one with what is to be moved, else the one that is made here."""
+        own = self.folder / CATALOG_FILE
+        if own.is_file() and (self.file is None or self._listed(read_catalog(own))):
+            return own
+        return self.state / CATALOG_FILE
+
+    def _listed(self, catalog: Catalog) -> tuple[str, ...]:
+        """The ids of the catalog's resources that are to be moved."""
+        chosen = [item for item in catalog.descriptors if self.file is None or item.path == self.file]
+        return tuple(item.id for item in chosen)
+
+    def files(self, progress: Progress | None) -> Files:
+        """Give the files to move; where the source has no catalog, one has been written to the state folder.
+
+        Raises:
+            InvalidDescriptorError: a resource of the source's catalog cannot be used.
+            InvalidDatabaseConfigError: the source's catalog cannot be used.
+            OSError: the source cannot be read.
+            ClickException: there is nothing to move.
+        """
+        path = self._catalog()
+        skipped: tuple[SkippedFile, ...] = ()
+        if path.parent != self.state:
+            catalog = read_catalog(path)
+            if self.file is None:
+                for resource_id, fault in catalog.faults.items():
+                    raise InvalidDescriptorError(resource_id, f"{fault}; correct {path}")
+        elif self.file is not None:
+            catalog = self._of_one_file(self.file, progress)
+            write_catalog(path, catalog)
+        else:
+            catalog, skipped = self._scanned(path, progress)
+        ids = self._listed(catalog)
+        if not ids:
+            raise click.ClickException(f"{self.folder} has no files to transfer")
+        return Files(ids=ids, skipped=skipped)
+
+    def forget_catalog(self) -> None:
+        """The next run reads every file again: what is remembered of them was wrong. The source's own catalog stays."""
+        (self.state / CATALOG_FILE).unlink(missing_ok=True)
+
+    def _scanned(self, path: Path, progress: Progress | None) -> tuple[Catalog, tuple[SkippedFile, ...]]:
+        try:
+            previous = read_catalog(path)
+        except FileNotFoundError:
+            previous = Catalog()
+        exclude = []
+        if self.states.resolve().is_relative_to(self.folder):
+            # the store changes while it is in use: it can be no part of the payload
+            exclude.append(escape(self.states.resolve().relative_to(self.folder).as_posix()))
+        result = scan(self.folder, previous=previous, progress=progress, exclude=exclude)
+        # what a former run knew of files that cannot be looked at now is no reason to try to move them
+        left_out = {file.path for file in result.skipped}
+        catalog = attrs.evolve(
+            result.catalog,
+            descriptors=tuple(item for item in result.catalog.descriptors if not _below(item.path or "", left_out)),
+        )
+        write_catalog(path, catalog)
+        return catalog, result.skipped
+
+    def _of_one_file(self, name: str, progress: Progress | None) -> Catalog:
+        status = (self.folder / name).stat()
+        found = FoundFile(path=name, bytes=status.st_size, modified_ns=status.st_mtime_ns)
+        checksums, skipped = hash_files(self.folder, [found], algorithm=DEFAULT_ALGORITHM, progress=progress)
+        for file in skipped:
+            raise click.ClickException(f"{self.folder / name} cannot be transferred: {file.reason}")
+        return Catalog(descriptors=(Descriptor(id=name, path=name, bytes=found.bytes, hash=checksums[name]),))
+
+
+def _below(path: str, folders: set[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:end]) in folders for end in range(1, len(parts) + 1))
+
+
+def _default_states() -> Path:
+    home = os.environ.get("XDG_STATE_HOME", "")
+    # Source: XDG Base Directory Specification: relative paths are to be ignored.
+    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state"
+    return base / "dts-fsm" / "transfers"

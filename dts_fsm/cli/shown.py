@@ -1,0 +1,144 @@
+"""What people read: texts, tables and JSON.
+
+Descriptions, error messages and file names come from anywhere. Nothing of them is taken for markup, and what could
+steer a terminal is escaped; JSON carries everything as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from dts_fsm.serialization import dump_json, unstructure
+
+MAX_LISTED = 20
+"""How many files a summary names; the others are counted."""
+
+_PIPE_COLUMNS = 10_000
+"""The width where nobody looks: lines for other programs are not to be broken."""
+
+STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "inactive": "yellow"}
+
+
+def console(*, err: bool = False) -> Console:
+    """Give the console of standard output, or of standard error; as wide as the lines are where it is no terminal."""
+    found = Console(stderr=err, markup=False, emoji=False, highlight=False)
+    if not found.is_terminal and not os.environ.get("COLUMNS"):
+        found = Console(stderr=err, markup=False, emoji=False, highlight=False, width=_PIPE_COLUMNS)
+    return found
+
+
+def printable(text: object) -> str:
+    """The text in one line, with whatever is not printable escaped: line breaks, control characters, surrogates."""
+    string = str(text)
+    if string.isprintable():
+        return string
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in string)
+
+
+def error_line(error: object) -> str:
+    """The error's message in one line; findings that stand on lines of their own are separated by semicolons."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
+    return printable("; ".join(lines) or type(error).__name__)
+
+
+def say(text: str) -> None:
+    """A line for people stands on standard error, where it is in no program's way."""
+    write_error(printable(text))
+
+
+def write_error(lines: str) -> None:
+    """The lines stand on standard error, above a progress bar that is shown there: click's echo goes past it."""
+    sys.stderr.write(f"{lines}\n")
+    sys.stderr.flush()
+
+
+def emit_json(record: Any) -> None:
+    """The record stands on standard output as JSON, on one line."""
+    click.echo(dump_json(unstructure(record)))
+
+
+def when(time: datetime | None) -> str:
+    """The time in UTC to the second; "" for None."""
+    return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def size(num_bytes: int | None) -> str:
+    """The size in the decimal units that people read; "" for None."""
+    return "" if num_bytes is None else decimal(num_bytes)
+
+
+def share(done: int, total: int) -> str:
+    """So many of so many."""
+    return f"{done}/{total}"
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun: "1 file", "2 files"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def styled(state: str) -> Text:
+    """The name of a state in its colour."""
+    return Text(printable(state), style=STYLES.get(state, ""))
+
+
+def show_table(
+    to: Console, columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Sequence[str] = ("id",)
+) -> None:
+    """The rows stand below their columns' names; nothing is shown where there are none.
+
+    Args:
+        columns: the names; numbers are right-aligned in "files", "size" and "attempts".
+        rows: one value for each column; texts are made printable.
+        whole: the columns whose values are never broken.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numeric = name in ("files", "size", "attempts", "seq")
+        table.add_column(
+            name, justify="right" if numeric else "left", no_wrap=numeric or name in whole, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(value if isinstance(value, Text) else Text(printable(value)) for value in row))
+    if table.row_count:
+        _print(to, table)
+
+
+def show_facts(to: Console, facts: Iterable[tuple[str, object]]) -> None:
+    """Each fact stands behind its name; those that are "" or None are left out."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if value not in ("", None):
+            table.add_row(Text(f"{name}:"), value if isinstance(value, Text) else Text(printable(value)))
+    _print(to, table)
+
+
+def _print(to: Console, table: Table) -> None:
+    if to.is_terminal:
+        to.print(table)
+        return
+    with to.capture() as captured:
+        to.print(table)
+    for line in captured.get().splitlines():
+        to.print(Text(line.rstrip()), soft_wrap=True)  # rich fills the last column up with spaces
+
+
+def show_listed(to: Console, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """The first rows stand in a table, and how many more there are below it."""
+    show_table(to, columns, rows[:MAX_LISTED], whole=())
+    if len(rows) > MAX_LISTED:
+        to.print(Text(f"... and {len(rows) - MAX_LISTED:,} more"))
