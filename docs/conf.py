@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-from dts_fsm import __version__  # noqa: E402 - what is built here must find the extensions first
+from dts_fsm import __version__
 
 project = "dts_fsm"
 author = "The dts_fsm maintainers"
@@ -20,9 +20,6 @@ extensions = [
     "sphinxcontrib.mermaid",
 ]
 exclude_patterns = ["_build", "_ext"]
-
-# curly quotes and ellipses, but no dashes: "--json" is an option
-smartquotes_action = "qe"
 
 html_theme = "furo"
 html_title = f"dts_fsm {__version__}"

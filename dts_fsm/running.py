@@ -74,6 +74,10 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
             built = build_databases(config, endpoints)
             stack.callback(_close_made, built)
             databases = built
+        if schedule:
+            # a fault of the configuration shows now, and not when a transfer needs the place
+            _build_all(endpoints)
+            _build_all(databases)
         store = _store(settings, parts, stack)
         places = Places(databases, endpoints)
         handlers: dict[str, Handler] = {
@@ -140,6 +144,11 @@ def _scheduler(
         clock=parts.clock,
         published=hub.notify,
     )
+
+
+def _build_all(places: Mapping[str, object]) -> None:
+    for name in places:
+        places[name]
 
 
 def _make_folder(settings: ServiceConfig, key: str) -> None:

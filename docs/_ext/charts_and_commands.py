@@ -88,7 +88,10 @@ class Commands(Directive):
 
     def _section(self, path: str, command: click.Command) -> nodes.section:
         section = nodes.section("", nodes.title("", "", nodes.literal(path, path)), ids=[nodes.make_id(path)])
-        section += [nodes.paragraph("", text) for text in inspect.cleandoc(command.help or "").split("\n\n")]
+        for text in inspect.cleandoc(command.help or "").split("\n\n"):
+            paragraph = nodes.paragraph("", text)
+            paragraph.support_smartquotes = False  # "--from" is an option, not a dash
+            section += paragraph
         context = click.Context(
             command, info_name=path, max_content_width=96, terminal_width=96, **main.context_settings
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from dts_fsm.errors import DtsError, StoreDamagedError, StoreError
-from dts_fsm.store.schema import check_ours, migrate
+from dts_fsm.store.schema import is_current, migrate
 
 _HEADER = b"SQLite format 3\x00"
 _BUSY_TIMEOUT_S = 30.0
@@ -63,8 +63,9 @@ class Connections:
         try:
             writer = self._connect()
             try:
-                check_ours(writer, str(path))
-                migrate(writer, str(path))
+                # without a write where there is nothing to do: who only asks may not be allowed to write
+                if not is_current(writer, str(path)):
+                    migrate(writer, str(path))
             except BaseException:
                 writer.close()
                 raise

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from dts_fsm.errors import StoreDamagedError, StoreError
 from dts_fsm.store.connections import translated
-from dts_fsm.store.schema import check_ours
+from dts_fsm.store.schema import is_current
 from dts_fsm.store.sqlite import SqliteStore
 
 _BUSY_TIMEOUT_S = 30.0
@@ -182,7 +182,7 @@ def _reading(store: Path) -> Iterator[sqlite3.Connection]:
         raise StoreError(f"there is no store {store}: check the folder, or the configuration")
     try:
         with contextlib.closing(_connect(store, "ro")) as db:
-            check_ours(db, str(store))
+            is_current(db, str(store))  # raises for what is not ours
             yield db
     except sqlite3.Error as error:
         raise translated(error, str(store)) from error

@@ -180,21 +180,25 @@ def migrate(connection: sqlite3.Connection, file: str) -> None:
     connection.execute("PRAGMA journal_mode=WAL").fetchall()
     connection.execute("BEGIN IMMEDIATE")
     try:
-        check_ours(connection, file)
-        migrations.apply(sqlite_utils.Database(connection))
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        if not is_current(connection, file):
+            migrations.apply(sqlite_utils.Database(connection))
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
 
 
-def check_ours(connection: sqlite3.Connection, file: str) -> None:
-    """Raise StoreForeignError unless the database is empty or a store of this version or an older one."""
+def is_current(connection: sqlite3.Connection, file: str) -> bool:
+    """True for a store of the present schema, False for an older one, an empty file, and a copy without a log.
+
+    Raises:
+        StoreForeignError: the file is some other program's database, or was written by a newer version.
+    """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
-    if not tables and application_id == 0:
-        return
+    (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
+    if num_tables == 0 and application_id == 0:
+        return False
     if application_id != APPLICATION_ID:
         raise StoreForeignError(
             f"{file} is a database of another program and was left as it is: give another file or data_dir"
@@ -206,3 +210,5 @@ def check_ours(connection: sqlite3.Connection, file: str) -> None:
             f"{file} was written by a newer version of dts_fsm ({', '.join(sorted(newer))}) and was left as it is: "
             "install that version"
         )
+    (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return applied == known and journal_mode == "wal"

@@ -470,13 +470,19 @@ databases:
         assert (folder / "plasmid/NC_005816.gb").read_bytes() == (genomes / "plasmid/NC_005816.gb").read_bytes()
         assert (folder / "manifest.json").is_file()
 
-    def test_a_wrong_root_is_found_when_the_endpoint_is_used(self, tmp_path: Path) -> None:
-        config = Config.parse(
-            f"""
-service: {{data_dir: {tmp_path}/data, endpoint: disk}}
-endpoints: {{disk: {{provider: local, root: {tmp_path}/nowhere}}}}
-databases: {{genomes: {{endpoint: disk}}, archive: {{endpoint: disk}}}}
+    def test_a_wrong_root_is_found_at_the_start_by_who_schedules(self, tmp_path: Path) -> None:
+        (tmp_path / "disk").mkdir()
+        text = f"""
+service: {{data_dir: {tmp_path}/data, manifest_dir: {tmp_path}/data/manifests, endpoint: disk}}
+endpoints:
+  disk: {{provider: local, root: {tmp_path}}}
+  gone: {{provider: local, root: {tmp_path}/nowhere}}
+databases: {{genomes: {{endpoint: disk}}, archive: {{endpoint: gone}}}}
 """
-        )
-        with Orchestrator(config) as dts, pytest.raises(ConfigurationError, match="nowhere"):
-            dts.create(specification())
+        dts = Orchestrator(Config.parse(text))
+        with pytest.raises(ConfigurationError, match=r"endpoints\.gone\.root.*nowhere"):
+            dts.start()
+        # who only asks and cancels needs no endpoint
+        dts.start(schedule=False)
+        assert dts.transfers() == []
+        dts.stop()
