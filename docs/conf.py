@@ -1,5 +1,6 @@
 """How Sphinx builds these pages: `make docs`."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,5 +43,5 @@ python_maximum_signature_line_length = 88
 
 # Diagrams are drawn while the pages are built: the pages need no network, and a diagram with a fault is a warning.
 mermaid_output_format = "svg"
-mermaid_cmd = f"{sys.executable} -m mermaidx"
+mermaid_cmd = shlex.join([sys.executable, "-m", "mermaidx"])
 mermaid_params = ["--quiet", "--background", "white"]

@@ -45,7 +45,7 @@ class Subscription:
         self._replays = after is not None
         self._buffer: deque[Message] = deque(maxlen=None if self._replays else buffer_size)
         self._ready = threading.Condition()
-        self._closed = self._ended = False
+        self._closed = self._ended = self._finishing = False
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """Give the next message, after waiting for it; None when time is over or the subscription has ended."""
@@ -60,7 +60,7 @@ class Subscription:
                     if self._transfer_id is not None and message.status.final:
                         self._ended = True
                     return message
-                if self._closed or self._ended:
+                if self._closed or self._ended or self._finishing:
                     return None
                 if deadline is not None and time.monotonic() >= deadline:
                     return None
@@ -90,6 +90,12 @@ class Subscription:
                 self.dropped += 1
             self._buffer.append(message)
             self._ready.notify()
+
+    def finish(self) -> None:
+        """End after what there is to read now. Idempotent."""
+        with self._ready:
+            self._finishing = True
+            self._ready.notify_all()
 
     def close(self) -> None:
         """Receive nothing more; what is in the buffer can still be read. Idempotent."""

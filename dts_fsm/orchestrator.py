@@ -414,11 +414,19 @@ class Orchestrator:
             after: begin with what happened after this message's ``seq`` (0: with the oldest in the history); such a
                 subscription reads from the history at its own pace, and loses nothing.
             transfer_id: only this transfer's; iteration ends when it has ended.
+
+        Raises:
+            TransferNotFoundError: there is no such transfer.
         """
         if buffer_size < 1:
             raise SpecificationError(f"buffer_size must be 1 or more, not {buffer_size}")
+        running = self._require()
         uuid = None if transfer_id is None else _uuid(transfer_id)
-        return self._require().hub.subscribe(buffer_size, after, uuid)
+        subscription = running.hub.subscribe(buffer_size, after, uuid)
+        if uuid is not None and running.store.status(uuid).final:
+            # its last message may have come before: there is none to wait for
+            subscription.finish()
+        return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """The subscription receives nothing more. Idempotent."""

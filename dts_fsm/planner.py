@@ -59,7 +59,7 @@ class Planner:
         destination = self._destination(specification)
         source = self._database(specification.source)
         descriptors = self._descriptors(source, specification)
-        endpoints = [self._endpoint_of(descriptor, source, specification.source) for descriptor in descriptors]
+        endpoints = self._endpoints_of(descriptors, source, specification.source)
         num_bytes = sum(descriptor.bytes or 0 for descriptor in descriptors)
         limit_bytes = self._config.service.max_payload_bytes
         if num_bytes > limit_bytes:
@@ -170,19 +170,26 @@ class Planner:
                 raise EndpointNotFoundError(endpoint, self._endpoints)
         return names
 
-    def _endpoint_of(self, descriptor: Descriptor, source: Database, name: str) -> str:
-        if descriptor.inline:
-            return ""
+    def _endpoints_of(self, descriptors: Sequence[Descriptor], source: Database, name: str) -> list[str]:
+        """For each descriptor the source endpoint that has its file; "" for inline data."""
+        if all(descriptor.inline for descriptor in descriptors):
+            return [""] * len(descriptors)
         names = self._known_endpoints(name, source)
-        if descriptor.endpoint is None:
-            if len(names) > 1:
-                raise ResourceEndpointNotFoundError(name, descriptor.id)
-            return names[0]
         settings = self._config.databases.get(name)
-        endpoint = settings.endpoints.get(descriptor.endpoint, descriptor.endpoint) if settings else descriptor.endpoint
-        if endpoint not in names:
-            raise InvalidResourceEndpointError(name, descriptor.id, descriptor.endpoint)
-        return endpoint
+        functional = settings.endpoints if settings else {}
+        endpoints = []
+        for descriptor in descriptors:
+            if descriptor.inline:
+                endpoints.append("")
+                continue
+            if descriptor.endpoint is None and len(names) > 1:
+                raise ResourceEndpointNotFoundError(name, descriptor.id)
+            said = descriptor.endpoint or names[0]
+            endpoint = functional.get(said, said)
+            if endpoint not in names:
+                raise InvalidResourceEndpointError(name, descriptor.id, said)
+            endpoints.append(endpoint)
+        return endpoints
 
 
 def _descriptor(database: str, item: object) -> Descriptor:
@@ -202,9 +209,7 @@ def _check_paths(paths: Iterable[str]) -> None:
     """Refuse files that would be written to one place, or to the manifest's."""
     listed = list(paths)
     if twice := _repeated(listed):
-        raise DestinationConflictError(
-            f"several files would be written to one path: {', '.join(map(repr, twice))}"
-        )
+        raise DestinationConflictError(f"several files would be written to one path: {', '.join(map(repr, twice))}")
     taken = set(listed)
     for path in listed:
         parts = path.split("/")

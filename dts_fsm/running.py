@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -27,8 +28,8 @@ from dts_fsm.store import SqliteStore, Store
 STORE_NAME = "dts.db"
 """The store's file in ``data_dir``."""
 
-_MANIFESTS = "manifests"
-"""The endpoint that delivers manifests where the configuration names none."""
+_MANIFEST_DIR = "service.manifest_dir"
+"""The endpoint that delivers manifests where ``service.endpoint`` names none that sees their folder."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,23 +68,25 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
     settings = config.service
     if not config.databases and parts.databases is None:
         raise NoDatabasesAvailableError("no database is configured: nothing could be transferred", key="databases")
-    with ExitStack() as stack:
-        endpoints = _endpoints(config, parts, stack)
+    with ExitStack() as stack, ExitStack() as places_stack:
+        endpoints, service_endpoint = _endpoints(config, parts, places_stack)
         databases = parts.databases
         if databases is None:
             built = build_databases(config, endpoints)
-            stack.callback(_close_made, built)
+            places_stack.callback(_close_made, built)
             databases = built
         if schedule:
             # a fault of the configuration shows now, and not when a transfer needs the place
             _build_all(endpoints)
             _build_all(databases)
         store = _store(settings, parts, stack)
+        # what moves bytes here must have stopped before another process may lead, and move them again
+        stack.callback(places_stack.pop_all().close)
         places = Places(databases, endpoints)
         handlers: dict[str, Handler] = {
             "stager": Stager(places, double_check=settings.double_check_staging),
             "mover": Mover(places),
-            "manifestor": Manifestor(places, endpoint=settings.endpoint or _MANIFESTS, folder=settings.manifest_dir),
+            "manifestor": Manifestor(places, endpoint=service_endpoint, folder=settings.manifest_dir),
             **parts.handlers,
         }
         engine = Engine(handlers, Timing(settings), functools.lru_cache(10_000)(store.stored))
@@ -100,18 +103,28 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         )
 
 
-def _endpoints(config: Config, parts: Parts, stack: ExitStack) -> Mapping[str, Endpoint]:
+def _endpoints(config: Config, parts: Parts, stack: ExitStack) -> tuple[Mapping[str, Endpoint], str]:
+    """All endpoints by name, and the name of the one that delivers manifests."""
     endpoints = parts.endpoints
     if endpoints is None:
         built = build_endpoints(config, executor=parts.executor)
         stack.callback(_close_made, built)
         endpoints = built
-    if config.service.endpoint:
-        return endpoints
+    name, folder = config.service.endpoint, config.service.manifest_dir
+    if name and folder.is_relative_to(_local_root(config, endpoints, name) or "/"):
+        return endpoints, name
     _make_folder(config.service, "manifest_dir")
-    local = LocalEndpoint(root=config.service.manifest_dir, name=_MANIFESTS)
+    local = LocalEndpoint(root=folder, name=_MANIFEST_DIR)
     stack.callback(local.close)
-    return {_MANIFESTS: local, **endpoints}
+    return ChainMap({_MANIFEST_DIR: local}, cast(MutableMapping[str, Endpoint], endpoints)), _MANIFEST_DIR
+
+
+def _local_root(config: Config, endpoints: Mapping[str, Endpoint], name: str) -> str | None:
+    """The root of a local endpoint, without building it; None for another, which is believed to see the folder."""
+    if (settings := config.endpoints.get(name)) is not None:
+        return settings.root if settings.provider == "local" else None
+    endpoint = endpoints.get(name)
+    return endpoint.root if isinstance(endpoint, LocalEndpoint) else None
 
 
 def _store(settings: ServiceConfig, parts: Parts, stack: ExitStack) -> Store:

@@ -408,6 +408,16 @@ class TestAnswers:
         dts.unsubscribe(subscription)
         dts.unsubscribe(subscription)
 
+    def test_a_subscription_to_a_transfer_that_has_ended_gives_what_there_was_and_ends(self, dts: Orchestrator) -> None:
+        transfer_id = dts.create(specification())
+        dts.wait(transfer_id, 20)
+        assert list(dts.subscribe(transfer_id=transfer_id)) == []
+        messages = list(dts.subscribe(after=0, transfer_id=transfer_id))
+        assert len(messages) == 4
+        assert list(dts.subscribe(after=messages[-1].seq, transfer_id=transfer_id)) == []
+        with pytest.raises(TransferNotFoundError):
+            dts.subscribe(transfer_id=uuid4())
+
     def test_a_buffer_needs_room(self, dts: Orchestrator) -> None:
         with pytest.raises(SpecificationError, match="buffer_size"):
             dts.subscribe(0)
@@ -440,13 +450,14 @@ class TestHosts:
         with world.orchestrator(handlers={"astronomer": Guarded()}) as dts:  # type: ignore[dict-item]
             assert dts.wait(dts.create(specification()), 20).code == "succeeded"
 
-    def test_nothing_configured_as_the_service_s_endpoint_delivers_manifests_from_their_folder(
-        self, tmp_path: Path, genomes: Path
+    @pytest.mark.parametrize("endpoint", ["manifests", "disk"])
+    def test_manifests_are_delivered_whether_or_not_the_service_s_endpoint_sees_their_folder(
+        self, tmp_path: Path, genomes: Path, endpoint: str
     ) -> None:
         (tmp_path / "archive").mkdir()
         config = Config.parse(
             f"""
-service: {{data_dir: {tmp_path}/data, manifest_dir: {tmp_path}/data/manifests, endpoint: manifests}}
+service: {{data_dir: {tmp_path}/data, manifest_dir: {tmp_path}/data/manifests, endpoint: {endpoint}}}
 endpoints:
   disk: {{provider: local, root: {genomes}}}
   archive: {{provider: local, root: {tmp_path}/archive}}
