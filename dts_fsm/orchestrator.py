@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self
 from uuid import UUID
@@ -17,39 +15,29 @@ import attrs
 
 from dts_fsm.clock import SystemClock
 from dts_fsm.config import Config
-from dts_fsm.engine.operations import trouble
 from dts_fsm.errors import (
     AlreadyRunningError,
     IdempotencyConflictError,
     NothingToRetryError,
-    NotRunningError,
     PermissionDeniedError,
     SpecificationError,
-    StoreError,
-    TransferNotFoundError,
-    WaitTimeoutError,
 )
+from dts_fsm.inquiries import Inquiries, uuid_of
 from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
 from dts_fsm.messages import Subscription
 from dts_fsm.records import (
-    EventVerdict,
-    Explanation,
-    FileRecord,
     FileState,
-    HistoryRecord,
-    JournalRecord,
     Plan,
     Specification,
     TransferRecord,
-    TransferStatus,
 )
 from dts_fsm.running import Parts, Running, assemble
-from dts_fsm.store import Admission, Store, time_of
+from dts_fsm.store import Admission, Store
 
 _log = logging.getLogger(__name__)
 
 
-class Orchestrator:
+class Orchestrator(Inquiries):
     """Orchestrates transfers; a context manager that starts on entry and stops on exit.
 
     All methods are safe to call from any thread. Times are aware UTC datetimes, sizes are bytes. Two orchestrators may
@@ -87,14 +75,9 @@ class Orchestrator:
             clock=self._clock,
         )
         self._lock = threading.Lock()
-        self._running: Running | None = None
+        super().__init__()
 
     # Life
-
-    @property
-    def running(self) -> bool:
-        """True between ``start`` and ``stop``."""
-        return self._running is not None
 
     @property
     def leading(self) -> bool:
@@ -151,11 +134,6 @@ class Orchestrator:
     ) -> None:
         if self.running:
             self.stop()
-
-    def _require(self) -> Running:
-        if self._running is None:
-            raise NotRunningError
-        return self._running
 
     # Requests
 
@@ -279,128 +257,12 @@ class Orchestrator:
         running.hub.notify()
 
     def _owned(self, running: Running, transfer_id: UUID | str, orcid: str) -> TransferRecord:
-        record = running.store.transfer(_uuid(transfer_id))
+        record = running.store.transfer(uuid_of(transfer_id))
         if record.specification.user.orcid != orcid:
             raise PermissionDeniedError(f"only the user who asked for the transfer {record.id} may act on it")
         return record
 
-    # Answers
-
-    def status(self, transfer_id: UUID | str) -> TransferStatus:
-        """Give how the transfer stands; TransferNotFoundError where there is none."""
-        return self._require().store.status(_uuid(transfer_id))
-
-    def wait(self, transfer_id: UUID | str, timeout_s: float | None = None) -> TransferStatus:
-        """Give the status of the transfer once it has ended.
-
-        Raises:
-            TransferNotFoundError: there is no such transfer.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            NotRunningError: the orchestrator was stopped meanwhile.
-        """
-        uuid = _uuid(transfer_id)
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            running = self._require()
-            seen = running.hub.changes
-            try:
-                status = running.store.status(uuid)
-            except StoreError:
-                if self.running:
-                    raise
-                raise NotRunningError from None
-            if status.final:
-                return status
-            left_s = 0.25 if deadline is None else min(0.25, deadline - time.monotonic())
-            if left_s <= 0:
-                raise WaitTimeoutError(uuid, timeout_s or 0.0, status.code.value)
-            running.hub.wait(seen, left_s)
-
-    def transfer(self, transfer_id: UUID | str) -> TransferRecord:
-        """Give the transfer's record: status, specification, folder and links; TransferNotFoundError for none."""
-        return self._require().store.transfer(_uuid(transfer_id))
-
-    def transfers(
-        self,
-        *,
-        state: str | None = None,
-        user: str | None = None,
-        source: str | None = None,
-        limit: int = 100,
-        after: UUID | str | None = None,
-    ) -> list[TransferRecord]:
-        """Give a page of transfers, newest first.
-
-        Args:
-            state, user, source: only those in this state, asked for by this ORCID, from this database.
-            limit: how many at most.
-            after: the last transfer of the page before.
-
-        Raises:
-            TransferNotFoundError: there is no transfer ``after``.
-        """
-        page = None if after is None else _uuid(after)
-        return self._require().store.transfers(state=state, user=user, source=source, limit=limit, after=page)
-
-    def files(self, transfer_id: UUID | str) -> list[FileRecord]:
-        """Give how each file stands, in order of id, inline data included; TransferNotFoundError for no transfer."""
-        store = self._require().store
-        return store.files(store.rowid(_uuid(transfer_id)))
-
-    def history(self, transfer_id: UUID | str) -> list[HistoryRecord]:
-        """Give every transition of the transfer and its operations, oldest first; TransferNotFoundError for none."""
-        return self._require().store.history(_uuid(transfer_id))
-
-    def explain(self, transfer_id: UUID | str) -> Explanation:
-        """Give why the transfer waits now; TransferNotFoundError where there is none."""
-        running = self._require()
-        uuid = _uuid(transfer_id)
-        rowid = running.store.rowid(uuid)
-        row = running.store.load([rowid]).get(rowid)
-        if row is None:
-            raise TransferNotFoundError(uuid)
-        times = [time for time in (row.due_at, *(op.due_at for op in row.operations)) if time is not None]
-        troubled = row.state == "failed" or any(row.message.startswith(trouble(op)) for op in row.operations)
-        return Explanation(
-            transfer_id=uuid,
-            state=row.state,
-            description=running.engine.machine.chart.state(row.state).description,
-            requested=running.store.requested(rowid) or row.wanted or None,
-            next_poll_at=time_of(min(times)) if times else None,
-            deadline_at=None if row.deadline_at is None else time_of(row.deadline_at),
-            last_error=row.message if troubled else None,
-            events=tuple(
-                EventVerdict(
-                    event=transition.event,
-                    target=transition.target,
-                    guard=transition.guard or "",
-                    possible=possible,
-                    description=transition.description,
-                )
-                for transition, possible in running.engine.machine.verdicts(row)
-            ),
-            operations=tuple(running.store.operations(rowid)),
-        )
-
-    def journal(
-        self,
-        start: datetime | None = None,
-        stop: datetime | None = None,
-        *,
-        status: str | None = None,
-        limit: int | None = None,
-    ) -> list[JournalRecord]:
-        """Give the records of transfers that ended from ``start`` up to but without ``stop``, in order of their end.
-
-        Args:
-            start, stop: aware times; None for no bound.
-            status: only "succeeded", "failed" or "canceled" ones.
-            limit: how many at most; None for all.
-        """
-        for bound in (start, stop):
-            if bound is not None and bound.tzinfo is None:
-                raise SpecificationError("start and stop must be aware times: give them a time zone")
-        return self._require().store.journal(start, stop, status=status, limit=limit)
+    # Messages
 
     def subscribe(
         self, buffer_size: int = 32, *, after: int | None = None, transfer_id: UUID | str | None = None
@@ -421,7 +283,7 @@ class Orchestrator:
         if buffer_size < 1:
             raise SpecificationError(f"buffer_size must be 1 or more, not {buffer_size}")
         running = self._require()
-        uuid = None if transfer_id is None else _uuid(transfer_id)
+        uuid = None if transfer_id is None else uuid_of(transfer_id)
         subscription = running.hub.subscribe(buffer_size, after, uuid)
         if uuid is not None and running.store.status(uuid).final:
             # its last message may have come before: there is none to wait for
@@ -431,12 +293,3 @@ class Orchestrator:
     def unsubscribe(self, subscription: Subscription) -> None:
         """The subscription receives nothing more. Idempotent."""
         subscription.close()
-
-
-def _uuid(transfer_id: UUID | str) -> UUID:
-    if isinstance(transfer_id, UUID):
-        return transfer_id
-    try:
-        return UUID(transfer_id)
-    except (ValueError, AttributeError, TypeError):
-        raise TransferNotFoundError(transfer_id) from None

@@ -22,19 +22,15 @@ class Places:
         try:
             return self.databases[name]
         except KeyError:
-            raise UnavailableError(
-                f"the database {name!r} is not configured any more: restore it, and restart"
-            ) from None
+            raise _gone("database", name) from None
 
     def endpoint(self, name: str) -> Endpoint:
         """Give the endpoint; UnavailableError where it is not configured any more."""
         try:
             return self.endpoints[name]
         except KeyError:
-            raise UnavailableError(
-                f"the endpoint {name!r} is not configured any more: restore it, and restart"
-            ) from None
+            raise _gone("endpoint", name) from None
 
 
-def _gone(kind: str, name: str) -> str:
-    return f"the {kind} {name!r} is not configured any more: put it back into the configuration, and restart"
+def _gone(kind: str, name: str) -> UnavailableError:
+    return UnavailableError(f"the {kind} {name!r} is not configured any more: put it back, and restart")

@@ -37,7 +37,7 @@ PAGES = sorted(
 )
 
 _FENCE = re.compile(r"^( *)```+ *(\{?[\w-]*\}?)[^\n]*\n(.*?)^\1```+ *$", re.M | re.S)
-_SERVICE = re.compile(r"dts-fsm run (\S+)(?: &)?$")
+_SERVICE = re.compile(r"(?P<command>dts-fsm run \S+) 2>(?P<log>\S+) &$")
 _TIMEOUT_S = 60.0
 
 
@@ -138,8 +138,8 @@ class Session:
         if command.startswith("export "):
             self._settings |= dict(setting.split("=", 1) for setting in command.split()[1:])
             return ""
-        if _SERVICE.match(command):
-            return self._serve(command.removesuffix(" &"))
+        if match := _SERVICE.match(command):
+            return self._serve(match["command"], match["log"])
         done = subprocess.run(
             ["bash", "-c", command],
             env=os.environ | self._settings,
@@ -151,15 +151,16 @@ class Session:
         )
         return done.stdout
 
-    def _serve(self, command: str) -> str:
-        service = subprocess.Popen(
-            command.split(),
-            env=os.environ | self._settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            executable=str(self.folder.parent / "bin" / "dts-fsm"),
-        )
+    def _serve(self, command: str, log: str) -> str:
+        with (self.folder / log).open("w", encoding="utf-8") as stderr:
+            service = subprocess.Popen(
+                command.split(),
+                env=os.environ | self._settings,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                executable=str(self.folder.parent / "bin" / "dts-fsm"),
+            )
         self._services.append(service)
         assert service.stdout is not None
         return service.stdout.readline()

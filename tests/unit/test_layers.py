@@ -37,6 +37,7 @@ LAYERS = (
     },
     {"scheduler": "the tick"},
     {"running": "puts a running orchestrator together"},
+    {"inquiries": "what can be asked of a running orchestrator"},
     {"testing": "fakes, the rig and the conformance suites; nothing else in the package imports it"},
     {"orchestrator": "the library's front"},
     {"dts_fsm": "the public names"},

@@ -1,0 +1,164 @@
+"""What can be asked of a running orchestrator: statuses, files, histories, explanations, the journal."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from uuid import UUID
+
+from dts_fsm.engine.operations import trouble
+from dts_fsm.errors import NotRunningError, SpecificationError, StoreError, TransferNotFoundError, WaitTimeoutError
+from dts_fsm.records import (
+    EventVerdict,
+    Explanation,
+    FileRecord,
+    HistoryRecord,
+    JournalRecord,
+    TransferRecord,
+    TransferStatus,
+)
+from dts_fsm.running import Running
+from dts_fsm.store import time_of
+
+
+class Inquiries:
+    """The asking half of ``Orchestrator``: nothing here changes anything."""
+
+    def __init__(self) -> None:
+        self._running: Running | None = None
+
+    @property
+    def running(self) -> bool:
+        """True between ``start`` and ``stop``."""
+        return self._running is not None
+
+    def _require(self) -> Running:
+        if self._running is None:
+            raise NotRunningError
+        return self._running
+
+    def status(self, transfer_id: UUID | str) -> TransferStatus:
+        """Give how the transfer stands; TransferNotFoundError where there is none."""
+        return self._require().store.status(uuid_of(transfer_id))
+
+    def wait(self, transfer_id: UUID | str, timeout_s: float | None = None) -> TransferStatus:
+        """Give the status of the transfer once it has ended.
+
+        Raises:
+            TransferNotFoundError: there is no such transfer.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            NotRunningError: the orchestrator was stopped meanwhile.
+        """
+        uuid = uuid_of(transfer_id)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            running = self._require()
+            seen = running.hub.changes
+            try:
+                status = running.store.status(uuid)
+            except StoreError:
+                if self.running:
+                    raise
+                raise NotRunningError from None
+            if status.final:
+                return status
+            left_s = 0.25 if deadline is None else min(0.25, deadline - time.monotonic())
+            if left_s <= 0:
+                raise WaitTimeoutError(uuid, timeout_s or 0.0, status.code.value)
+            running.hub.wait(seen, left_s)
+
+    def transfer(self, transfer_id: UUID | str) -> TransferRecord:
+        """Give the transfer's record: status, specification, folder and links; TransferNotFoundError for none."""
+        return self._require().store.transfer(uuid_of(transfer_id))
+
+    def transfers(
+        self,
+        *,
+        state: str | None = None,
+        user: str | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        after: UUID | str | None = None,
+    ) -> list[TransferRecord]:
+        """Give a page of transfers, newest first.
+
+        Args:
+            state, user, source: only those in this state, asked for by this ORCID, from this database.
+            limit: how many at most.
+            after: the last transfer of the page before.
+
+        Raises:
+            TransferNotFoundError: there is no transfer ``after``.
+        """
+        page = None if after is None else uuid_of(after)
+        return self._require().store.transfers(state=state, user=user, source=source, limit=limit, after=page)
+
+    def files(self, transfer_id: UUID | str) -> list[FileRecord]:
+        """Give how each file stands, in order of id, inline data included; TransferNotFoundError for no transfer."""
+        store = self._require().store
+        return store.files(store.rowid(uuid_of(transfer_id)))
+
+    def history(self, transfer_id: UUID | str) -> list[HistoryRecord]:
+        """Give every transition of the transfer and its operations, oldest first; TransferNotFoundError for none."""
+        return self._require().store.history(uuid_of(transfer_id))
+
+    def explain(self, transfer_id: UUID | str) -> Explanation:
+        """Give why the transfer waits now; TransferNotFoundError where there is none."""
+        running = self._require()
+        uuid = uuid_of(transfer_id)
+        rowid = running.store.rowid(uuid)
+        row = running.store.load([rowid]).get(rowid)
+        if row is None:
+            raise TransferNotFoundError(uuid)
+        times = [time for time in (row.due_at, *(op.due_at for op in row.operations)) if time is not None]
+        troubled = row.state == "failed" or any(row.message.startswith(trouble(op)) for op in row.operations)
+        return Explanation(
+            transfer_id=uuid,
+            state=row.state,
+            description=running.engine.machine.chart.state(row.state).description,
+            requested=running.store.requested(rowid) or row.wanted or None,
+            next_poll_at=time_of(min(times)) if times else None,
+            deadline_at=None if row.deadline_at is None else time_of(row.deadline_at),
+            last_error=row.message if troubled else None,
+            events=tuple(
+                EventVerdict(
+                    event=transition.event,
+                    target=transition.target,
+                    guard=transition.guard or "",
+                    possible=possible,
+                    description=transition.description,
+                )
+                for transition, possible in running.engine.machine.verdicts(row)
+            ),
+            operations=tuple(running.store.operations(rowid)),
+        )
+
+    def journal(
+        self,
+        start: datetime | None = None,
+        stop: datetime | None = None,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[JournalRecord]:
+        """Give the records of transfers that ended from ``start`` up to but without ``stop``, in order of their end.
+
+        Args:
+            start, stop: aware times; None for no bound.
+            status: only "succeeded", "failed" or "canceled" ones.
+            limit: how many at most; None for all.
+        """
+        for bound in (start, stop):
+            if bound is not None and bound.tzinfo is None:
+                raise SpecificationError("start and stop must be aware times: give them a time zone")
+        return self._require().store.journal(start, stop, status=status, limit=limit)
+
+
+def uuid_of(transfer_id: UUID | str) -> UUID:
+    """Give the id itself; TransferNotFoundError for a text that is none, since no transfer can have it."""
+    if isinstance(transfer_id, UUID):
+        return transfer_id
+    try:
+        return UUID(transfer_id)
+    except (ValueError, AttributeError, TypeError):
+        raise TransferNotFoundError(transfer_id) from None
