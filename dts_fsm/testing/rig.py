@@ -52,6 +52,7 @@ class Rig:
         **settings: Any,
     ) -> None:
         self.clock = ManualClock()
+        folder = folder.absolute()
         self.config = Config(service=ServiceConfig(data_dir=folder, endpoint="source", **settings))
         self.source_endpoint = FakeEndpoint("source", clock=self.clock, sees=folder)
         self.destination_endpoint = FakeEndpoint("destination", clock=self.clock)
