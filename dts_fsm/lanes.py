@@ -22,8 +22,12 @@ from dts_fsm.engine import Answer
 from dts_fsm.errors import DtsError, PermanentError, ProviderError, TransientError
 from dts_fsm.interfaces import Handler
 from dts_fsm.records import Operation, OperationStatus
+from dts_fsm.records.checks import readable
 
 _log = logging.getLogger(__name__)
+
+
+Verb = Literal["submit", "poll", "cancel"]
 
 
 @attrs.define(eq=False)
@@ -32,15 +36,17 @@ class Call:
 
     Attributes:
         rowids: for each operation, in the same order, the row ids of its transfer and of itself.
+        term: in which of its scheduler's terms of office it was asked for.
         started_at: monotonic seconds, once a thread has taken it up.
         given_up: True once nobody listens to its answer any more.
     """
 
-    verb: Literal["submit", "poll", "cancel"]
+    verb: Verb
     handler: Handler
     lane: str
     operations: Sequence[Operation]
     rowids: Sequence[tuple[int, int]]
+    term: int = 0
     answers: Mapping[UUID, Answer] = attrs.Factory(dict)
     started_at: float | None = None
     given_up: bool = False
@@ -48,35 +54,50 @@ class Call:
     def run(self) -> None:
         """Make the call; ``answers`` has an answer for every operation afterwards, whatever the handler does."""
         try:
-            found: Mapping[UUID, object]
-            if self.verb == "poll":
-                found = dict(self.handler.poll(self.operations))
-            elif self.verb == "submit":
-                found = {operation.id: self.handler.submit(operation) for operation in self.operations}
+            self.answers = self._asked(self.operations)
+        except BaseException as error:
+            if isinstance(error, TransientError) or len(self.operations) == 1:
+                self.fail(_provider_error(self, error))
             else:
-                found = {operation.id: self.handler.cancel(operation) for operation in self.operations}
-            self.answers = {op.id: _sound(self.handler, found.get(op.id)) for op in self.operations}
-        except Exception as error:
-            self.fail(_provider_error(self, error))
+                # one of them may be at fault: the others shall not suffer for it
+                self.answers = {operation.id: self._alone(operation) for operation in self.operations}
+
+    def _alone(self, operation: Operation) -> Answer:
+        try:
+            return self._asked([operation])[operation.id]
+        except BaseException as error:
+            return _provider_error(self, error)
+
+    def _asked(self, operations: Sequence[Operation]) -> Mapping[UUID, Answer]:
+        found: Mapping[UUID, object]
+        if self.verb == "poll":
+            found = dict(self.handler.poll(operations))
+        elif self.verb == "submit":
+            found = {operation.id: self.handler.submit(operation) for operation in operations}
+        else:
+            found = {operation.id: self.handler.cancel(operation) for operation in operations}
+        return {operation.id: _sound(found.get(operation.id)) for operation in operations}
 
     def fail(self, error: ProviderError) -> None:
         """Answer every operation with the error."""
         self.answers = dict.fromkeys((operation.id for operation in self.operations), error)
 
 
-def _sound(handler: Handler, answer: object) -> Answer:
+def _sound(answer: object) -> Answer:
     if answer is None or isinstance(answer, OperationStatus):
         return answer
-    return TransientError(f"{type(handler).__name__} answered with {type(answer).__name__}, not an OperationStatus")
+    raise TypeError(f"it answered with {type(answer).__name__}, not with an OperationStatus")
 
 
-def _provider_error(call: Call, error: Exception) -> ProviderError:
-    if isinstance(error, ProviderError):
-        return error
+def _provider_error(call: Call, error: BaseException) -> ProviderError:
+    text = readable(str(error))
+    if isinstance(error, TransientError):
+        return TransientError(text or type(error).__name__)
     if isinstance(error, DtsError):
-        return PermanentError(str(error))
-    _log.exception("handler raised", extra={"action": call.verb, "handler": type(call.handler).__name__})
-    return TransientError(f"{type(error).__name__}: {error}")
+        return PermanentError(text or type(error).__name__)
+    # SystemExit is no plug-in's to raise, and what is not caught here would cost the lane its thread
+    _log.error("handler raised", exc_info=error, extra={"action": call.verb, "handler": type(call.handler).__name__})
+    return TransientError(f"{type(error).__name__}: {text}")
 
 
 class Dispatcher(Protocol):
@@ -178,8 +199,8 @@ class LaneDispatcher:
                 self._start_thread(lane)
 
     def _start_thread(self, lane: _Lane) -> None:
-        lane.threads += 1
         threading.Thread(target=self._work, args=(lane,), name=f"dts-{lane.name}", daemon=True).start()
+        lane.threads += 1
 
     def _work(self, lane: _Lane) -> None:
         while (call := lane.waiting.get()) is not None:
@@ -218,7 +239,7 @@ class LaneDispatcher:
             for call in late:
                 lane = self._lanes[name]
                 calls.discard(call)
-                answered = Call(call.verb, call.handler, call.lane, call.operations, call.rowids)
+                answered = Call(call.verb, call.handler, call.lane, call.operations, call.rowids, term=call.term)
                 answered.fail(TransientError(f"{name} gave no answer to {call.verb} in {self._call_timeout_s:g} s"))
                 call.given_up = True
                 lane.given_up += 1

@@ -55,20 +55,20 @@ class Subscription:
             if self._replays:
                 self._read_on()
             with self._ready:
-                if self._buffer:
-                    message = self._buffer.popleft()
-                    if self._transfer_id is not None and message.status.final:
-                        self._ended = True
-                    return message
-                if self._closed or self._ended or self._finishing:
-                    return None
-                if deadline is not None and time.monotonic() >= deadline:
-                    return None
-                wait_s = _LISTEN_S if deadline is None else min(_LISTEN_S, max(deadline - time.monotonic(), 0.0))
-                if not self._replays:
-                    self._ready.wait(wait_s)
-                    continue
-            self._hub.wait(seen, wait_s)
+                message = self._buffer.popleft() if self._buffer else None
+                if message is not None and self._transfer_id is not None:
+                    self._ended = self._ended or message.status.final
+                over = self._ended or (message is None and (self._closed or self._finishing))
+            if over:
+                self._hub.forget(self)
+            if message is not None or over or (deadline is not None and time.monotonic() >= deadline):
+                return message
+            wait_s = _LISTEN_S if deadline is None else min(_LISTEN_S, max(deadline - time.monotonic(), 0.0))
+            if self._replays:
+                self._hub.wait(seen, wait_s)
+            else:
+                with self._ready:
+                    self._ready.wait_for(lambda: self._buffer or self._closed or self._finishing, wait_s)
 
     def _read_on(self) -> None:
         """Fill the empty buffer with the next page of the history."""
@@ -172,6 +172,11 @@ class Hub:
                 self._hand_out()
             self._subscriptions.add(subscription)
         return subscription
+
+    def flush(self) -> None:
+        """Everything that is recorded has been handed out."""
+        with self._handing_out:
+            self._hand_out()
 
     def forget(self, subscription: Subscription) -> None:
         """The subscription receives nothing more. Idempotent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -114,16 +115,20 @@ class Orchestrator(Inquiries):
         """Requests are refused; the tick in progress has finished, and unfinished transfers wait in the store.
 
         Args:
-            timeout_s: how long to wait for the tick; None waits as long as it takes.
+            timeout_s: how long to wait for the tick and for copies to stop; None waits as long as it takes.
 
         Raises:
             NotRunningError: it does not run.
         """
+        ends_at = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             running, self._running = self._require(), None
             if running.scheduler is not None and not running.scheduler.stop(timeout_s):
                 _log.warning("the tick did not end in time", extra={"action": "stop", "timeout_s": timeout_s})
-            running.resources.close()
+            # a copy from a file system that hangs may keep its endpoint from closing for ever
+            closing = threading.Thread(target=running.resources.close, name="dts-stop", daemon=True)
+            closing.start()
+            closing.join(None if ends_at is None else max(ends_at - time.monotonic(), 0.1))
 
     def __enter__(self) -> Self:
         self.start()
@@ -238,14 +243,13 @@ class Orchestrator(Inquiries):
             )
         if record.retried_by is not None:
             raise NothingToRetryError(f"the transfer {record.id} has been retried already, as {record.retried_by}")
-        arrived = {
-            file.id
-            for file in running.store.files(running.store.rowid(record.id))
-            if file.state in (FileState.TRANSFERRED, FileState.SKIPPED)
-        }
+        states = {file.id: file.state for file in running.store.files(running.store.rowid(record.id))}
+        arrived = {id_ for id_, state in states.items() if state in (FileState.TRANSFERRED, FileState.SKIPPED)}
         specification = record.specification
         left = tuple(file_id for file_id in specification.file_ids if file_id not in arrived)
-        plan = running.planner.plan(attrs.evolve(specification, file_ids=left or specification.file_ids))
+        if all(states.get(file_id) is FileState.INLINE for file_id in left):
+            left = specification.file_ids
+        plan = running.planner.plan(attrs.evolve(specification, file_ids=left))
         change = running.engine.admit(plan, self._clock.time())
         created = running.store.create([Admission(change=change, plan=plan, retry_of=record.id)])
         self._created(running)
@@ -287,6 +291,7 @@ class Orchestrator(Inquiries):
         subscription = running.hub.subscribe(buffer_size, after, uuid)
         if uuid is not None and running.store.status(uuid).final:
             # its last message may have come before: there is none to wait for
+            running.hub.flush()
             subscription.finish()
         return subscription
 

@@ -5,13 +5,16 @@ What clients and databases say is hostile until it has passed here; what has pas
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from dts_fsm.config import Config
 from dts_fsm.errors import (
     DatabaseNotFoundError,
     DestinationConflictError,
+    DtsError,
     DuplicateFilesError,
     EndpointNotFoundError,
     InvalidCustomSpecError,
@@ -26,12 +29,17 @@ from dts_fsm.errors import (
     ResourcesNotFoundError,
     SerializationError,
     SpecificationError,
+    UnavailableError,
 )
 from dts_fsm.interfaces import Database, Endpoint
 from dts_fsm.manifest import MANIFEST_NAME
 from dts_fsm.records import Descriptor, Destination, Plan, SourceSummary, Specification
 from dts_fsm.records.checks import is_orcid, is_unicode, normal_path, path_fault
-from dts_fsm.serialization import descriptor_from_resource, dump_json, load_json
+from dts_fsm.serialization import descriptor_from_resource, dump_json, load_json, unstructure
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Planner:
@@ -90,7 +98,10 @@ class Planner:
         try:
             text = dump_json(specification.instructions)
             same = load_json(text) == specification.instructions and is_unicode(text)
-        except SerializationError as error:
+            # the store writes them some levels deeper, and must not be the first to find that this is too deep
+            dump_json(_nested(specification.instructions, 10))
+            unstructure(_nested(specification.instructions, 10))
+        except (SerializationError, RecursionError) as error:
             raise InvalidInstructionsError(f"the instructions cannot be written as JSON: {error}") from error
         if not same:
             raise InvalidInstructionsError(
@@ -112,8 +123,8 @@ class Planner:
             return self._custom(name)
         database = self._database(name)
         endpoint = self._known_endpoints(name, database)[0]
-        user = database.local_user(orcid)
-        if not user or "/" in user or path_fault(user):
+        user = _asked(name, lambda: database.local_user(orcid))
+        if not isinstance(user, str) or not user or "/" in user or path_fault(user):
             raise InvalidOrcidError(
                 orcid,
                 f"is the user {user!r} of {name!r}, which cannot be a folder's name: correct the user map",
@@ -149,7 +160,7 @@ class Planner:
     def _descriptors(self, source: Database, specification: Specification) -> list[Descriptor]:
         """What the source says of the files, in order of id: one for each id, and inline data."""
         name, wanted = specification.source, set(specification.file_ids)
-        answer = source.descriptors(specification.user.orcid, specification.file_ids)
+        answer = _asked(name, lambda: list(source.descriptors(specification.user.orcid, specification.file_ids)))
         found = [_descriptor(name, item) for item in answer if item is not None]
         if twice := _repeated(descriptor.id for descriptor in found):
             raise DuplicateFilesError(twice)
@@ -162,7 +173,7 @@ class Planner:
         return sorted(found, key=lambda descriptor: descriptor.id)
 
     def _known_endpoints(self, name: str, database: Database) -> Sequence[str]:
-        names = database.endpoint_names()
+        names = _asked(name, lambda: list(database.endpoint_names()))
         if not names:
             raise InvalidDatabaseConfigError("has no endpoints", key=f"databases.{name}")
         for endpoint in names:
@@ -192,13 +203,31 @@ class Planner:
         return endpoints
 
 
-def _descriptor(database: str, item: object) -> Descriptor:
-    if isinstance(item, Descriptor):
-        return item
+def _asked(database: str, ask: Callable[[], T]) -> T:
+    """What a database answers; whatever is wrong in a plug-in comes out as an error of ours."""
     try:
-        return descriptor_from_resource(item)
+        return ask()
+    except DtsError:
+        raise
+    except Exception as error:
+        _log.exception("a database raised", extra={"action": "plan", "database": database})
+        raise UnavailableError(f"the database {database!r} has a fault: {type(error).__name__}: {error}") from error
+
+
+def _descriptor(database: str, item: object) -> Descriptor:
+    try:
+        descriptor = item if isinstance(item, Descriptor) else descriptor_from_resource(item)
+        if descriptor.properties and not is_unicode(dump_json(descriptor.properties)):
+            raise InvalidDescriptorError(descriptor.id, "its properties have text that is not valid Unicode")
     except SerializationError as error:
         raise InvalidDescriptorError(f"of the database {database}", str(error)) from error
+    return descriptor
+
+
+def _nested(value: Any, levels: int) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -89,7 +89,7 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
             "manifestor": Manifestor(places, endpoint=service_endpoint, folder=settings.manifest_dir),
             **parts.handlers,
         }
-        engine = Engine(handlers, Timing(settings), functools.lru_cache(10_000)(store.stored))
+        engine = Engine(handlers, Timing(settings), functools.lru_cache(1000)(store.stored))
         hub = Hub(store)
         stack.callback(hub.stop)
         scheduler = _scheduler(settings, parts, store, engine, handlers, hub, stack) if schedule else None

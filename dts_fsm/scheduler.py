@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, cast, overload
+from typing import cast, overload
 from uuid import UUID
 
 from dts_fsm.config import ServiceConfig
 from dts_fsm.engine import Answer, Engine
 from dts_fsm.engine.guards import ENDED
-from dts_fsm.errors import StoreError, StoreLeaseLostError
+from dts_fsm.engine.transfers import COMPLAINT_PAUSE_S
+from dts_fsm.errors import StoreChartError, StoreError, StoreLeaseLostError
 from dts_fsm.interfaces import Clock, Handler
-from dts_fsm.lanes import Call, Dispatcher
+from dts_fsm.lanes import Call, Dispatcher, Verb
 from dts_fsm.records import FileRecord, Operation
 from dts_fsm.store import Change, OperationRow, Store, TransferRow, time_of
 
@@ -36,8 +38,8 @@ _LONGEST_SLEEP_S = 0.25
 """How soon what another process has asked for is found."""
 
 _PRUNE_INTERVAL_S = 60.0
-_SET_BACK_S = 5.0
-"""How long a transfer is left alone on which a handler's or the engine's fault made it impossible to decide."""
+_NOTHING_DONE_S = 0.1
+"""How long a tick waits after one that found nothing it could do, although something is due (its lane is full, say)."""
 
 
 _View = tuple[Operation, tuple[int, int]]
@@ -95,7 +97,11 @@ class Scheduler:
         self._fresh: set[str] = set()
         self._set_back: dict[int, float] = {}
         self._leading = False
-        self._lease_until = 0.0
+        self._renew_at = 0.0
+        self._no_deadline_before = 0.0
+        self._last_tick_at = 0.0
+        self._term = 0
+        self._one_by_one = False
         self._prune_at = 0.0
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -115,12 +121,13 @@ class Scheduler:
         """
         try:
             return self._tick(self._answers(wait_s))
-        except StoreError:
-            self._forget()
+        except Exception:
+            # what is in memory may be wrong: the store is right
+            self._fresh.clear()
             raise
 
     def _tick(self, answers: Mapping[int, list[tuple[int, Answer]]]) -> int:
-        now = self._clock.time()
+        now = self._now()
         self._set_back = {rowid: until for rowid, until in self._set_back.items() if until > now}
         due = self._store.due(now, _CLAIM, without=self._dispatcher.full_lanes(), busy=self._in_flight)
         rowids = [rowid for rowid in dict.fromkeys((*answers, *due)) if rowid not in self._set_back]
@@ -135,29 +142,32 @@ class Scheduler:
             operations = {operation.rowid: operation for operation in row.operations}
             heard = [(operations[number], answer) for number, answer in answers.get(rowid, ()) if number in operations]
             try:
-                change = self._engine.decide(row, now, answers=heard, requests=requests[rowid])
+                change = self._engine.decide(
+                    row, now, answers=heard, requests=requests[rowid], not_before=self._no_deadline_before
+                )
             except Exception as error:
                 change = self._complain(row, error, now)
             if _has_news(change):
                 changes.append(change)
         if changes:
-            self._store.commit(changes, now)
-            self._lease_until = now + self._settings.lease_time_s
-            self._note_submissions(changes)
-            if any(change.history for change in changes):
+            written = self._commit(changes, now)
+            self._note_submissions(written)
+            if any(change.history for change in written):
                 self._published()
         return len(changes) + self._make_calls([change.transfer for change in changes], rows, now)
 
     def _answers(self, wait_s: float) -> dict[int, list[tuple[int, Answer]]]:
         answers = defaultdict(list)
         for call in self._dispatcher.collect(wait_s):
+            if call.term != self._term:
+                continue  # asked for in an earlier term of office: another scheduler has acted since
             for operation, (transfer, number) in zip(call.operations, call.rowids, strict=True):
                 self._in_flight.discard(number)
                 answers[transfer].append((number, call.answers[operation.id]))
         return answers
 
     def _complain(self, row: TransferRow, error: Exception, now: float) -> Change:
-        self._set_back[row.rowid] = now + _SET_BACK_S
+        self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
         _log.error(
             "deciding on a transfer raised",
             exc_info=error,
@@ -165,6 +175,31 @@ class Scheduler:
         )
         fresh = self._store.load([row.rowid])[row.rowid]
         return self._engine.complain(fresh, f"{type(error).__name__}: {error}", now)
+
+    def _commit(self, changes: Sequence[Change], now: float) -> Sequence[Change]:
+        """Write the changes, and give those that were written."""
+        if not self._one_by_one:
+            try:
+                self._store.commit(changes, now)
+            except StoreError:
+                raise
+            except Exception:
+                # one of them has what cannot be stored: in the next tick it shall keep back no other
+                self._one_by_one = True
+                raise
+            return changes
+        written = []
+        for change in changes:
+            try:
+                self._store.commit([change], now)
+            except StoreError:
+                raise
+            except Exception as error:
+                self._store.commit([self._complain(change.transfer, error, now)], now)
+            else:
+                written.append(change)
+        self._one_by_one = False
+        return written
 
     def _note_submissions(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -183,26 +218,31 @@ class Scheduler:
                     continue
                 if operation.due_at is None or operation.due_at > now or operation.rowid in self._in_flight:
                     continue
+                if operation.handler not in self._handlers:
+                    self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
+                    _log.error("no such handler", extra={"action": "call", "handler": operation.handler})
+                    continue
                 calls += 1
-                self._in_flight.add(operation.rowid)
                 view = (self._view(row, operation), (row.rowid, operation.rowid))
                 if operation.state in ("running", "suspended"):
                     polls[operation.handler, operation.endpoint].append(view)
                 else:
-                    verb = "submit" if operation.state == "submitting" else "cancel"
+                    verb: Verb = "submit" if operation.state == "submitting" else "cancel"
                     self._call(verb, operation.handler, operation.endpoint, [view])
-        for (handler, endpoint), views in polls.items():
+        for (name, endpoint), views in polls.items():
             for first in range(0, len(views), _POLL_BATCH):
-                self._call("poll", handler, endpoint, views[first : first + _POLL_BATCH])
+                self._call("poll", name, endpoint, views[first : first + _POLL_BATCH])
         return calls
 
-    def _call(self, verb: Any, handler: str, endpoint: str, views: Sequence[_View]) -> None:
+    def _call(self, verb: Verb, handler: str, endpoint: str, views: Sequence[_View]) -> None:
         operations, rowids = zip(*views, strict=True)
-        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, rowids))
+        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, rowids, term=self._term))
+        self._in_flight.update(number for _, number in rowids)
 
     def _view(self, row: TransferRow, operation: OperationRow) -> Operation:
         uuid = operation.uuid
-        again = uuid not in self._fresh or operation.attempts > 0 or operation.losses > 0
+        # an attempt that failed, or whose call raised, has told that it came to nothing
+        again = operation.attempts == 0 and (uuid not in self._fresh or operation.losses > 0)
         self._fresh.discard(uuid)
         rowid = row.rowid
         return Operation(
@@ -219,9 +259,17 @@ class Scheduler:
             files=_Files(lambda: self._store.files(rowid)),
         )
 
-    def _forget(self) -> None:
-        """What is in memory may be wrong: the store is right."""
-        self._fresh.clear()
+    def _now(self) -> float:
+        """The time; where it was set back, what waits for a time that is now far away waits no longer."""
+        now = self._clock.time()
+        if now < self._last_tick_at - 1.0:
+            self._bring_forward(now)
+        self._last_tick_at = now
+        return now
+
+    def _bring_forward(self, now: float) -> None:
+        settings = self._settings
+        self._store.bring_forward(now + max(settings.poll_interval_s, settings.max_retry_delay_s))
 
     # The thread
 
@@ -254,17 +302,36 @@ class Scheduler:
         Raises:
             StoreChartError: the store has transfers that the present charts could never end.
         """
-        now = self._clock.time()
-        if self._leading and now < self._lease_until - self._settings.lease_time_s * 2 / 3:
+        if self._leading and time.monotonic() < self._renew_at:
             return True
-        leads = self._store.acquire_lease(now, self._settings.lease_time_s)
+        settings, now = self._settings, self._clock.time()
+        leads = self._store.acquire_lease(now, settings.lease_time_s)
         if leads and not self._leading:
-            self._engine.check(self._store.charts())
-            self._forget()
-            _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
+            self._take_office(now)
+        elif self._leading and not leads:
+            self._leave_office()
         self._leading = leads
-        self._lease_until = now + self._settings.lease_time_s
+        self._renew_at = time.monotonic() + settings.lease_time_s / 3
         return leads
+
+    def _take_office(self, now: float) -> None:
+        try:
+            self._engine.check(self._store.charts())
+        except StoreChartError:
+            self._store.release_lease()
+            raise
+        self._fresh.clear()
+        self._bring_forward(now)
+        # nobody may have asked the providers for a while: what they did meanwhile is heard before a deadline passes
+        self._no_deadline_before = now + 2 * self._settings.poll_interval_s + self._settings.call_timeout_s
+        _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
+
+    def _leave_office(self) -> None:
+        """Forget all calls: whoever schedules now makes them again."""
+        self._leading = False
+        self._term += 1
+        self._in_flight.clear()
+        self._fresh.clear()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -272,15 +339,16 @@ class Scheduler:
             try:
                 worked = self.lead() and self._round()
             except StoreLeaseLostError as error:
-                self._leading = False
+                self._leave_office()
                 _log.warning("not leading", extra={"action": "lead", "error": str(error)})
                 worked = False
             except Exception:
                 _log.exception("a tick failed: it is tried again", extra={"action": "tick"})
-                worked = False
+                self._stopping.wait(_LONGEST_SLEEP_S)
+                worked = True
             if not worked:
                 self._wake.wait(self._sleep_s())
-        self._leading = False
+        self._leave_office()
 
     def _round(self) -> bool:
         worked = self.tick(_GATHER_S if self._in_flight else 0.0) > 0
@@ -291,17 +359,18 @@ class Scheduler:
         return worked
 
     def _sleep_s(self) -> float:
-        if self._in_flight:
-            return 0.0
         if not self._leading:
             return _LONGEST_SLEEP_S
+        if self._in_flight:
+            return 0.0  # the next tick waits for answers
         try:
             next_due_at = self._store.next_due_at()
         except StoreError:
             return _LONGEST_SLEEP_S
         if next_due_at is None:
             return _LONGEST_SLEEP_S
-        return min(max(next_due_at - self._clock.time(), 0.0), _LONGEST_SLEEP_S)
+        left_s = next_due_at - self._clock.time()
+        return min(left_s if left_s > 0 else _NOTHING_DONE_S, _LONGEST_SLEEP_S)
 
 
 def _has_news(change: Change) -> bool:

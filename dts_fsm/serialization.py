@@ -33,7 +33,7 @@ def descriptor_to_resource(descriptor: Descriptor) -> dict[str, Any]:
         resource["hash"] = str(descriptor.hash)
     if descriptor.endpoint is not None:
         resource["endpoint"] = descriptor.endpoint
-    return resource | dict(descriptor.properties)
+    return resource | {key: value for key, value in descriptor.properties.items() if key not in resource}
 
 
 def descriptor_from_resource(resource: Any) -> Descriptor:

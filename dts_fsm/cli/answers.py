@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 from rich.text import Text
 
+from dts_fsm.cli.arguments import ID, TEXT, stored_number
 from dts_fsm.cli.options import Place, json_option, place_options
 from dts_fsm.cli.outcome import reason
 from dts_fsm.cli.shown import console, emit_json, printable, share, show_facts, show_table, size, styled, when
@@ -16,7 +17,7 @@ from dts_fsm.serialization import unstructure
 _WIDE = 110
 """From so many columns on there is room for what one can do without."""
 
-_id_argument = click.argument("transfer_id", metavar="ID")
+_id_argument = click.argument("transfer_id", metavar="ID", type=ID)
 
 
 @click.command()
@@ -58,10 +59,10 @@ def status(place: Place, transfer_id: str, as_json: bool) -> None:
 @click.command("list")
 @place_options
 @click.option("--state", type=click.Choice([code.value for code in TransferStatusCode]), help="Only those in it.")
-@click.option("--user", metavar="ORCID", help="Only those that this user asked for.")
-@click.option("--source", help="Only those from this database.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
-@click.option("--after", metavar="ID", help="The last one of the page before.")
+@click.option("--user", type=TEXT, metavar="ORCID", help="Only those that this user asked for.")
+@click.option("--source", type=TEXT, help="Only those from this database.")
+@click.option("--limit", type=stored_number(1), default=100, show_default=True, help="How many at most.")
+@click.option("--after", type=ID, metavar="ID", help="The last one of the page before.")
 @json_option
 def list_transfers(
     place: Place,
@@ -205,7 +206,7 @@ def _time(text: str) -> datetime:
 @click.option("--since", type=_time, metavar="TIME", help="Only what ended then or later; UTC, unless it has a zone.")
 @click.option("--until", type=_time, metavar="TIME", help="Only what ended before.")
 @click.option("--status", "wanted", type=click.Choice(["succeeded", "failed", "canceled"]), help="Only those.")
-@click.option("--limit", type=click.IntRange(1), help="How many at most, the oldest first.")
+@click.option("--limit", type=stored_number(1), help="How many at most, the oldest first.")
 @json_option
 def journal(
     place: Place, since: datetime | None, until: datetime | None, wanted: str | None, limit: int | None, as_json: bool

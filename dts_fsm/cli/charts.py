@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from dts_fsm.cli.arguments import ID, FilePath
 from dts_fsm.cli.options import Place, json_option, optional_place_options
 from dts_fsm.cli.shown import count, emit_json, printable
 from dts_fsm.config import ServiceConfig
@@ -28,9 +29,13 @@ _CALLBACKS = ("stager.begin", "mover.begin", "manifestor.begin", "journal.record
 @optional_place_options
 @click.argument("chart", default="transfer")
 @click.option("--format", "form", type=click.Choice(list(_DRAW)), default="mermaid", show_default=True)
-@click.option("--transfer", "transfer_id", metavar="ID", help="Mark where this transfer is, and the way it came.")
-@click.option("--operation", "operation_id", metavar="ID", help="The same for one of its operations (see explain).")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+@click.option(
+    "--transfer", "transfer_id", type=ID, metavar="ID", help="Mark where this transfer is, and the way it came."
+)
+@click.option(
+    "--operation", "operation_id", type=ID, metavar="ID", help="The same for one of its operations (see explain)."
+)
+@click.option("--output", type=FilePath(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 def diagram(
     place: Place | None,
     chart: str,
@@ -73,7 +78,7 @@ def _steps(place: Place, transfer_id: str, operation_id: str | None) -> list[His
 
 
 @click.command(short_help="Check statecharts.")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=FilePath(path_type=Path))
 @json_option
 @click.pass_context
 def lint(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:

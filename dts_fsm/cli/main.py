@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,7 +20,7 @@ from dts_fsm.cli.interruption import INTERRUPTED
 from dts_fsm.cli.logs import log_to_stderr
 from dts_fsm.cli.requests import cancel, create, resume, retry, suspend
 from dts_fsm.cli.service import run
-from dts_fsm.cli.shown import error_line
+from dts_fsm.cli.shown import error_line, unwritable
 from dts_fsm.cli.stores import store
 from dts_fsm.cli.transfer import transfer
 from dts_fsm.cli.watching import watch
@@ -42,19 +45,54 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except DtsError as error:
-            raise click.ClickException(error_line(error)) from error
-        except KeyboardInterrupt:
-            raise _InterruptedError("interrupted") from None
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read the output has had enough: click sees to that
-                raise
-            raise click.ClickException(error_line(_told(error))) from error
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _one_line():  # what --help writes is written here
+            return super().make_context(*args, **options)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Inside, what is raised on purpose, or by the machine's limits, becomes an error of one line."""
+    try:
+        yield
+    except click.ClickException:
+        _output_error()
+        raise
+    except DtsError as error:
+        raise click.ClickException(error_line(error)) from error
+    except KeyboardInterrupt:
+        raise _InterruptedError("interrupted") from None
+    except MemoryError as error:
+        raise click.ClickException("there is not enough memory for this") from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the output has had enough: click sees to that
+            raise
+        unwritten = _output_error()
+        raise click.ClickException(unwritable(unwritten) if unwritten else error_line(_told(error))) from error
+
+
+def _output_error() -> OSError | None:
+    """Give why standard output cannot be written, None where it can; nothing tries to write the rest once more.
+
+    What could not be written is still in the buffer: writing that tells the error from those of other files.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        return error
+    return None
 
 
 def _told(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists(os.curdir):
+        return "the current folder no longer exists: go to another one"
     return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 

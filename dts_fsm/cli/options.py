@@ -12,10 +12,12 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from dts_fsm.cli.arguments import TEXT, FilePath
 from dts_fsm.config import Config, ServiceConfig
 from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.running import STORE_NAME
 from dts_fsm.store import SqliteStore
+from dts_fsm.store.maintenance import refuse_odd_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,7 +26,7 @@ CONFIG_VARIABLE, DATA_DIR_VARIABLE, ORCID_VARIABLE = "DTS_FSM_CONFIG", "DTS_FSM_
 _config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     envvar=CONFIG_VARIABLE,
     show_envvar=True,
     metavar="FILE",
@@ -32,13 +34,15 @@ _config_option = click.option(
 )
 _data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     envvar=DATA_DIR_VARIABLE,
     show_envvar=True,
     metavar="DIR",
     help="The folder of the store, instead of a configuration file.",
 )
-orcid_option = click.option("--orcid", envvar=ORCID_VARIABLE, show_envvar=True, help="Who asks: dddd-dddd-dddd-dddX.")
+orcid_option = click.option(
+    "--orcid", type=TEXT, envvar=ORCID_VARIABLE, show_envvar=True, help="Who asks: dddd-dddd-dddd-dddX."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text for people.")
 
 
@@ -56,6 +60,17 @@ class Place:
     def store_file(self) -> Path:
         """The store's file; whether it exists is not certain."""
         return self.config.service.data_dir / STORE_NAME
+
+    @classmethod
+    def of(cls, config: Config) -> Place:
+        """Give the place that a configuration names.
+
+        Raises:
+            StoreError: something else than a file is there; opening a named pipe, say, would wait for ever.
+        """
+        place = cls(config=config)
+        refuse_odd_file(place.store_file)
+        return place
 
     @contextmanager
     def opened(self) -> Iterator[Orchestrator]:
@@ -91,7 +106,7 @@ def config_option(command: Command) -> Command:
     def with_config(*args: Any, config_file: Path | None, **options: Any) -> Any:
         if config_file is None:
             raise click.UsageError(f"give --config, or set {CONFIG_VARIABLE}")
-        return command(*args, config=Config.load(config_file), **options)
+        return command(*args, config=Place.of(Config.load(config_file)).config, **options)
 
     return _config_option(with_config)  # type: ignore[return-value]
 
@@ -123,12 +138,12 @@ def _place(config_file: Path | None, data_dir: Path | None) -> Place:
     typed = source("config_file") is ParameterSource.COMMANDLINE
     if data_dir is not None and not (typed and source("data_dir") is not ParameterSource.COMMANDLINE):
         # An endpoint is named so that no folder for manifests is made: nothing is delivered from here.
-        return Place(config=Config(service=ServiceConfig(data_dir=data_dir, endpoint="manifests")))
+        return Place.of(Config(service=ServiceConfig(data_dir=data_dir, endpoint="manifests")))
     if config_file is None:
         raise click.UsageError(
             f"say where the store is: give --data-dir or --config, or set {DATA_DIR_VARIABLE} or {CONFIG_VARIABLE}"
         )
-    return Place(config=Config.load(config_file))
+    return Place.of(Config.load(config_file))
 
 
 def needed_orcid(orcid: str | None) -> str:

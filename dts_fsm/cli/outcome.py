@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dts_fsm.cli.interruption import INTERRUPTED, Interruption
 from dts_fsm.cli.progress import Bars
-from dts_fsm.cli.shown import console, count, emit_json, show_listed, size
+from dts_fsm.cli.shown import console, count, emit_json, printable, show_listed, size, writing_about
 from dts_fsm.errors import WaitTimeoutError
 from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.records import FileRecord, FileState, TransferRecord, TransferStatus, TransferStatusCode
@@ -99,14 +99,15 @@ class Summary:
         return document | self.extra
 
     def show(self, *, as_json: bool) -> None:
-        """The summary stands on standard output, and what went wrong on standard error."""
-        if as_json:
-            emit_json(self.as_json())
-            return
+        """The summary stands on standard output, and what went wrong on standard error.
+
+        Raises:
+            ClickException: standard output cannot be written.
+        """
         status = self.record.status
-        if status.code is TransferStatusCode.SUCCEEDED:
-            console().print(Text(self._success()))
-            console().print(Text(self.folder))
+        if as_json or status.code is TransferStatusCode.SUCCEEDED:
+            with writing_about(self._fact()):
+                self._write(as_json=as_json)
             return
         to = console(err=True)
         files = f"{status.num_files_transferred:,} of {count(status.num_files, 'file')} arrived"
@@ -118,7 +119,23 @@ class Summary:
         if state == "failed" and not self.troubled:
             to.print(Text(shown_message(status)))
         show_listed(to, ("file", "error"), [(file.path or file.id, reason(file)) for file in self.troubled])
-        to.print(Text(f"transfer {self.record.id}"))
+        to.print(Text(f"transfer {self.record.id}"), soft_wrap=True)
+
+    def _write(self, *, as_json: bool) -> None:
+        if as_json:
+            emit_json(self.as_json())
+            return
+        # lines that programs read as well: a path is not to be broken
+        console().print(Text(self._success()), soft_wrap=True)
+        console().print(Text(printable(self.folder)), soft_wrap=True)
+
+    def _fact(self) -> str:
+        status = self.record.status
+        if not status.final:
+            return f"the transfer {self.record.id} itself has not ended"
+        if status.code is TransferStatusCode.SUCCEEDED:
+            return f"the transfer itself succeeded: {self.folder}"
+        return f"the transfer {self.record.id} itself failed ({status.reason or shown_message(status)})"
 
     def _seconds(self) -> float | None:
         status = self.record.status

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,16 @@ from typing import Any
 import attrs
 import click
 
+from dts_fsm.cli.omissions import Omissions, is_excluded, num_empty_folders
 from dts_fsm.config import Config, DatabaseConfig, EndpointConfig, ServiceConfig
 from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, read_catalog, write_catalog
-from dts_fsm.databases.finding import FoundFile, SkippedFile
+from dts_fsm.databases.finding import FoundFile
 from dts_fsm.databases.hashing import Progress, hash_files
 from dts_fsm.databases.scan import scan
 from dts_fsm.errors import InvalidDescriptorError
+from dts_fsm.manifest import MANIFEST_NAME
 from dts_fsm.records import Descriptor, Specification, User
+from dts_fsm.records.checks import is_unicode
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 
 SOURCE, DESTINATION, MANIFESTS = "source", "destination", "manifests"
@@ -29,18 +34,7 @@ _LONG_S = 1e9
 
 _POLL_INTERVAL_S = 0.5
 
-
-@attrs.frozen(kw_only=True)
-class Files:
-    """What is to be moved.
-
-    Attributes:
-        ids: of the catalog's files, in its order.
-        skipped: what was left out of a catalog that was made here, and why.
-    """
-
-    ids: tuple[str, ...]
-    skipped: tuple[SkippedFile, ...] = ()
+_OMISSIONS_FILE = "omissions.json"
 
 
 @attrs.frozen(kw_only=True)
@@ -52,19 +46,24 @@ class Pair:
         file: the name of the one file to move from there, or None for all of them.
         destination: the destination's folder, resolved.
         states: the folder with the states of all pairs.
+        exclude: patterns of paths that are not moved.
     """
 
     folder: Path
     file: str | None
     destination: Path
     states: Path
+    exclude: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: Path, destination: Path, data_dir: Path | None) -> Pair:
+    def of(
+        cls, source: Path, destination: Path, data_dir: Path | None = None, *, exclude: tuple[str, ...] = ()
+    ) -> Pair:
         """Give the pair of two paths.
 
         Raises:
-            ClickException: the source is neither folder nor file, or the destination lies inside of it.
+            ClickException: the source is neither folder nor file, its name is not UTF-8, or the destination or the
+                folder of the states lies inside of it.
         """
         source, destination = source.resolve(), destination.resolve()
         if not source.is_dir() and not source.is_file():
@@ -74,12 +73,20 @@ class Pair:
                 f"the destination {destination} is inside of the source {source}: what arrives there would itself be "
                 "a part of the source; choose a folder elsewhere"
             )
+        if source.is_dir() and data_dir is not None and data_dir.resolve().is_relative_to(source):
+            raise click.ClickException(
+                f"the folder of the states {data_dir} is inside of the source {source}: what is kept there would itself "
+                "be a part of the source; choose a folder elsewhere"
+            )
         whole = source.is_dir()
+        if not whole and not is_unicode(source.name):
+            raise click.ClickException(f"the name of {source} is not UTF-8, which every name must be: rename the file")
         return cls(
             folder=source if whole else source.parent,
             file=None if whole else source.name,
             destination=destination,
             states=(data_dir or _default_states()).absolute(),
+            exclude=exclude,
         )
 
     @property
@@ -89,15 +96,23 @@ class Pair:
         digest = hashlib.sha256(os.fsencode(source) + b"\0" + os.fsencode(self.destination))
         return self.states / digest.hexdigest()[:16]
 
-    def prepare(self) -> None:
-        """Destination and state folder exist.
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Inside, destination and state folder exist; of the destination what was made goes again, where it is empty.
 
         Raises:
             OSError: one of them cannot be made.
         """
-        self.destination.mkdir(parents=True, exist_ok=True)
-        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.state / MANIFESTS).mkdir(exist_ok=True)
+        made = [folder for folder in (self.destination, *self.destination.parents) if not folder.exists()]
+        try:
+            self.destination.mkdir(parents=True, exist_ok=True)
+            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.state / MANIFESTS).mkdir(exist_ok=True)
+            yield
+        finally:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
 
     def config(self, *, workers: int, durable: bool) -> Config:
         """Give the configuration of the pair's installation."""
@@ -122,12 +137,12 @@ class Pair:
         )
         return Config(service=service, endpoints=endpoints, databases=databases)
 
-    def specification(self, files: Files, *, orcid: str, description: str) -> Specification:
+    def specification(self, file_ids: tuple[str, ...], *, orcid: str, description: str) -> Specification:
         """Give the request for these files; the destination is a custom one, so that no user map is needed."""
         return Specification(
             source=SOURCE,
             destination=f"local:{DESTINATION}::",
-            file_ids=files.ids,
+            file_ids=file_ids,
             user=User(name=os.environ.get("USER") or orcid, orcid=orcid),
             description=description,
         )
@@ -143,20 +158,30 @@ class Pair:
 
     def _listed(self, catalog: Catalog) -> tuple[str, ...]:
         """The ids of the catalog's resources that are to be moved."""
-        chosen = [item for item in catalog.descriptors if self.file is None or item.path == self.file]
-        return tuple(item.id for item in chosen)
+        return tuple(item.id for item in catalog.descriptors if self._is_moved(item.path))
 
-    def files(self, progress: Progress | None) -> Files:
-        """Give the files to move; where the source has no catalog, one has been written to the state folder.
+    def _is_moved(self, path: str | None) -> bool:
+        return self.file in (None, path) and not is_excluded(path or "", self.exclude)
+
+    def omissions(self) -> Omissions:
+        """Give what the last call of ``files`` left out, in this process or in another one.
+
+        Raises:
+            SerializationError: the file that says so has been damaged.
+        """
+        return Omissions.read(self.state / _OMISSIONS_FILE)
+
+    def files(self, progress: Progress | None) -> tuple[str, ...]:
+        """Give the ids of the files to move; where the source has no catalog, one is in the state folder now.
 
         Raises:
             InvalidDescriptorError: a resource of the source's catalog cannot be used.
             InvalidDatabaseConfigError: the source's catalog cannot be used.
             OSError: the source cannot be read.
-            ClickException: there is nothing to move.
+            ClickException: a file to move has the place of the manifest, or is the only one and cannot be read.
         """
         path = self._catalog()
-        skipped: tuple[SkippedFile, ...] = ()
+        omissions = Omissions()
         if path.parent != self.state:
             catalog = read_catalog(path)
             if self.file is None:
@@ -166,25 +191,30 @@ class Pair:
             catalog = self._of_one_file(self.file, progress)
             write_catalog(path, catalog)
         else:
-            catalog, skipped = self._scanned(path, progress)
-        ids = self._listed(catalog)
-        if not ids:
-            raise click.ClickException(f"{self.folder} has no files to transfer")
-        return Files(ids=ids, skipped=skipped)
+            catalog, omissions = self._scanned(path, progress)
+        omissions.write(self.state / _OMISSIONS_FILE)
+        if any(item.path == MANIFEST_NAME and self._is_moved(item.path) for item in catalog.descriptors):
+            raise click.ClickException(
+                f"{self.folder} has a file {MANIFEST_NAME}, and the manifest of the transfer is to have that place: if "
+                "it is a payload that was received, transfer the folder above it; or leave the file out with --exclude "
+                f"{MANIFEST_NAME}"
+            )
+        return self._listed(catalog)
 
     def forget_catalog(self) -> None:
         """The next run reads every file again: what is remembered of them was wrong. The source's own catalog stays."""
         (self.state / CATALOG_FILE).unlink(missing_ok=True)
 
-    def _scanned(self, path: Path, progress: Progress | None) -> tuple[Catalog, tuple[SkippedFile, ...]]:
+    def _scanned(self, path: Path, progress: Progress | None) -> tuple[Catalog, Omissions]:
         try:
             previous = read_catalog(path)
         except FileNotFoundError:
             previous = Catalog()
-        exclude = []
-        if self.states.resolve().is_relative_to(self.folder):
-            # the store changes while it is in use: it can be no part of the payload
-            exclude.append(escape(self.states.resolve().relative_to(self.folder).as_posix()))
+        exclude = list(self.exclude)
+        # a store changes while it is in use: it can be no part of the payload
+        for states in {self.states.resolve(), _default_states().resolve()}:
+            if states.is_relative_to(self.folder):
+                exclude.append(escape(states.relative_to(self.folder).as_posix()))
         result = scan(self.folder, previous=previous, progress=progress, exclude=exclude)
         # what a former run knew of files that cannot be looked at now is no reason to try to move them
         left_out = {file.path for file in result.skipped}
@@ -193,7 +223,8 @@ class Pair:
             descriptors=tuple(item for item in result.catalog.descriptors if not _below(item.path or "", left_out)),
         )
         write_catalog(path, catalog)
-        return catalog, result.skipped
+        num_empty = num_empty_folders(self.folder, exclude=exclude)
+        return catalog, Omissions.of(self.folder, result.skipped, num_empty_folders=num_empty)
 
     def _of_one_file(self, name: str, progress: Progress | None) -> Catalog:
         status = (self.folder / name).stat()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, TextIO
 from uuid import UUID
 
 import click
 from rich.text import Text
 
+from dts_fsm.cli.arguments import ID, TEXT
 from dts_fsm.cli.interruption import Interruption
 from dts_fsm.cli.options import Place, config_option, json_option, needed_orcid, orcid_option, place_options, requesting
 from dts_fsm.cli.outcome import Summary, awaited
 from dts_fsm.cli.progress import Bars
-from dts_fsm.cli.shown import console, count, emit_json, say, show_facts, show_listed, size
+from dts_fsm.cli.shown import console, count, emit_json, say, show_facts, show_listed, size, writing_about
 from dts_fsm.config import Config
 from dts_fsm.errors import SpecificationError
 from dts_fsm.orchestrator import Orchestrator
@@ -26,19 +28,19 @@ _NOBODY_LEADS = "no service runs on this store now: it is carried out once one d
 @click.command()
 @config_option
 @click.option("--from", "document", type=click.File(encoding="utf-8"), help="A specification as JSON; - for stdin.")
-@click.option("--source", help="The database that has the files.")
-@click.option("--destination", help="A database, or <provider>:<id>:<path>:<credential>.")
-@click.argument("file_ids", nargs=-1)
+@click.option("--source", type=TEXT, help="The database that has the files.")
+@click.option("--destination", type=TEXT, help="A database, or <provider>:<id>:<path>:<credential>.")
+@click.argument("file_ids", nargs=-1, type=TEXT)
 @click.option(
     "--ids-from", type=click.File(encoding="utf-8"), help="A text with one file id on each line; - for stdin."
 )
-@click.option("--description", help="Markdown for people.")
-@click.option("--instructions", help="JSON for the programs that take the payload in.")
+@click.option("--description", type=TEXT, help="Markdown for people.")
+@click.option("--instructions", type=TEXT, help="JSON for the programs that take the payload in.")
 @orcid_option
-@click.option("--name", help="Your name, as the manifest shows it.  [default: the ORCID]")
-@click.option("--email", help="Shown in the manifest.")
-@click.option("--organization", help="Shown in the manifest.")
-@click.option("--idempotency-key", help="The same key with the same specification creates one transfer.")
+@click.option("--name", type=TEXT, help="Your name, as the manifest shows it.  [default: the ORCID]")
+@click.option("--email", type=TEXT, help="Shown in the manifest.")
+@click.option("--organization", type=TEXT, help="Shown in the manifest.")
+@click.option("--idempotency-key", type=TEXT, help="The same key with the same specification creates one transfer.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and show what would be moved.")
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit status tells it, as with transfer.")
 @json_option
@@ -71,7 +73,7 @@ def create(
 
 @click.command(short_help="Move the files of a failed transfer that did not arrive.")
 @config_option
-@click.argument("transfer_id", metavar="ID")
+@click.argument("transfer_id", metavar="ID", type=ID)
 @orcid_option
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit status tells it, as with transfer.")
 @json_option
@@ -86,7 +88,7 @@ def retry(ctx: click.Context, config: Config, transfer_id: str, orcid: str | Non
 
 @click.command(short_help="Ask for a transfer to be canceled.")
 @place_options
-@click.argument("transfer_id", metavar="ID")
+@click.argument("transfer_id", metavar="ID", type=ID)
 @orcid_option
 def cancel(place: Place, transfer_id: str, orcid: str | None) -> None:
     """Ask for a transfer to be canceled; one that has ended is left alone."""
@@ -95,7 +97,7 @@ def cancel(place: Place, transfer_id: str, orcid: str | None) -> None:
 
 @click.command()
 @place_options
-@click.argument("transfer_id", metavar="ID")
+@click.argument("transfer_id", metavar="ID", type=ID)
 @orcid_option
 def suspend(place: Place, transfer_id: str, orcid: str | None) -> None:
     """Ask for a transfer to be suspended until it is resumed."""
@@ -104,7 +106,7 @@ def suspend(place: Place, transfer_id: str, orcid: str | None) -> None:
 
 @click.command()
 @place_options
-@click.argument("transfer_id", metavar="ID")
+@click.argument("transfer_id", metavar="ID", type=ID)
 @orcid_option
 def resume(place: Place, transfer_id: str, orcid: str | None) -> None:
     """Ask for a suspended transfer to go on."""
@@ -129,7 +131,8 @@ def _hint(place: Place) -> None:
 
 def _created(ctx: click.Context, dts: Orchestrator, transfer_id: UUID, *, wait: bool, as_json: bool) -> None:
     if not (wait and as_json):
-        emit_json({"id": transfer_id}) if as_json else click.echo(transfer_id)
+        with writing_about(f"the transfer {transfer_id} itself was created"):
+            emit_json({"id": transfer_id}) if as_json else click.echo(transfer_id)
     if not wait:
         return
     with Interruption() as interruption, Bars() as bars:
@@ -145,7 +148,7 @@ def _specification(document: TextIO | None, ids_from: TextIO | None, fields: dic
     """Give the specification that a document and options say together."""
     given: dict[str, Any] = {}
     if document is not None:
-        loaded = load_json(_text(document))
+        loaded = _json(_text(document))
         if not isinstance(loaded, dict):
             raise SpecificationError(f"a specification must be a JSON object, not {type(loaded).__name__}")
         given = dict(loaded)
@@ -164,8 +167,12 @@ def _specification(document: TextIO | None, ids_from: TextIO | None, fields: dic
         ids += [line for line in map(str.strip, _text(ids_from).splitlines()) if line]
     if ids or "file_ids" not in given:
         given["file_ids"] = ids
+    if not isinstance(given["file_ids"], list):
+        raise SpecificationError(
+            f"the file_ids of a specification must be a JSON array, not {type(given['file_ids']).__name__}"
+        )
     if fields["instructions"] is not None:
-        given["instructions"] = load_json(fields["instructions"])
+        given["instructions"] = _json(fields["instructions"])
     return structure(given, Specification)
 
 
@@ -174,6 +181,25 @@ def _text(stream: TextIO) -> str:
         return stream.read()
     except UnicodeDecodeError as error:
         raise SpecificationError(f"{stream.name} is not UTF-8 text") from error
+
+
+def _json(text: str) -> Any:
+    """The JSON value that a text has.
+
+    Raises:
+        SerializationError: it is not JSON.
+        SpecificationError: an object has a key twice: which of the values was meant cannot be told.
+    """
+    value = load_json(text)
+    json.loads(text, object_pairs_hook=_without_duplicates)
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise SpecificationError(f"a JSON object has the key {twice!r} more than once")
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:

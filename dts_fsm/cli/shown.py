@@ -6,15 +6,19 @@ steer a terminal is escaped; JSON carries everything as it is.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +29,9 @@ MAX_LISTED = 20
 
 _PIPE_COLUMNS = 10_000
 """The width where nobody looks: lines for other programs are not to be broken."""
+
+_GAP, _NARROW = 2, 10
+"""Between two columns of a table; and how narrow a column of prose may become."""
 
 STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "inactive": "yellow"}
 
@@ -69,6 +76,26 @@ def emit_json(record: Any) -> None:
     click.echo(dump_json(unstructure(record)))
 
 
+@contextmanager
+def writing_about(fact: str) -> Iterator[None]:
+    """Inside, where standard output cannot be written, the error says what is true all the same.
+
+    Raises:
+        ClickException: standard output cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise click.ClickException(printable(f"{unwritable(error)}; {fact}")) from error
+
+
+def unwritable(error: OSError) -> str:
+    """The sentence for an error of writing to standard output."""
+    return f"standard output could not be written: {error.strerror or error}"
+
+
 def when(time: datetime | None) -> str:
     """The time in UTC to the second; "" for None."""
     return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
@@ -104,16 +131,21 @@ def show_table(
         rows: one value for each column; texts are made printable.
         whole: the columns whose values are never broken.
     """
+    cells = [[value if isinstance(value, Text) else Text(printable(value)) for value in row] for row in rows]
+    if not cells:
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
+    needed_width = _GAP * (len(columns) - 1)
+    for number, name in enumerate(columns):
         numeric = name in ("files", "size", "attempts", "seq")
+        longest = max(cell_len(name), *(row[number].cell_len for row in cells))
+        needed_width += longest if numeric or name in whole else min(longest, _NARROW)
         table.add_column(
             name, justify="right" if numeric else "left", no_wrap=numeric or name in whole, overflow="fold"
         )
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else Text(printable(value)) for value in row))
-    if table.row_count:
-        _print(to, table)
+    for row in cells:
+        table.add_row(*row)
+    _print(to, table, needed_width)
 
 
 def show_facts(to: Console, facts: Iterable[tuple[str, object]]) -> None:
@@ -124,15 +156,21 @@ def show_facts(to: Console, facts: Iterable[tuple[str, object]]) -> None:
     for name, value in facts:
         if value not in ("", None):
             table.add_row(Text(f"{name}:"), value if isinstance(value, Text) else Text(printable(value)))
-    _print(to, table)
+    unlimited = to.options.update(width=_PIPE_COLUMNS)
+    _print(to, table, Measurement.get(to, unlimited, table).minimum)
 
 
-def _print(to: Console, table: Table) -> None:
-    if to.is_terminal:
-        to.print(table)
-        return
-    with to.capture() as captured:
-        to.print(table)
+def _print(to: Console, table: Table, needed_width: int) -> None:
+    """The table stands in the console; where that is too narrow, its lines are too long instead of cut off."""
+    columns, to.width = to.width, max(to.width, needed_width)
+    try:
+        if to.is_terminal:
+            to.print(table)
+            return
+        with to.capture() as captured:
+            to.print(table)
+    finally:
+        to.width = columns
     for line in captured.get().splitlines():
         to.print(Text(line.rstrip()), soft_wrap=True)  # rich fills the last column up with spaces
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dts_fsm.cli.arguments import FilePath
 from dts_fsm.cli.options import Place, json_option, place_options
 from dts_fsm.cli.shown import count, emit_json, printable, size
 from dts_fsm.store import maintenance
@@ -18,7 +19,7 @@ def store() -> None:
 
 @store.command()
 @place_options
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=FilePath(path_type=Path))
 def backup(place: Place, target: Path) -> None:
     """Write a verified copy of the store to TARGET, which must not exist; a service may go on meanwhile."""
     maintenance.backup(place.store_file, target)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
 import click
 
+from dts_fsm.cli.arguments import TEXT, FilePath
 from dts_fsm.cli.interruption import INTERRUPTED, Interruption
+from dts_fsm.cli.omissions import INCOMPLETE, Omissions
 from dts_fsm.cli.options import json_option, orcid_option
-from dts_fsm.cli.outcome import FAILED, Summary, awaited
-from dts_fsm.cli.pair import Files, Pair
+from dts_fsm.cli.outcome import FAILED, SUCCEEDED, Summary, awaited
+from dts_fsm.cli.pair import Pair
 from dts_fsm.cli.progress import Bars
-from dts_fsm.cli.shown import console, count, say, show_listed
-from dts_fsm.databases.finding import SkippedFile
+from dts_fsm.cli.shown import count, say
 from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.records import TransferRecord, TransferStatusCode
+from dts_fsm.running import STORE_NAME
+from dts_fsm.store.maintenance import refuse_odd_file
 
 NOBODY = "0000-0000-0000-0000"
 """The ORCID of who does not say who they are."""
@@ -24,15 +28,16 @@ _LOOK_S = 0.1
 
 
 @click.command(short_help="Move a folder or a file, verified.")
-@click.argument("src", type=click.Path(exists=True, path_type=Path))
-@click.argument("dst", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("src", type=FilePath(exists=True, path_type=Path))
+@click.argument("dst", type=FilePath(file_okay=False, path_type=Path))
 @orcid_option
-@click.option("--description", default="", help="Markdown for the manifest.")
+@click.option("--description", type=TEXT, default="", help="Markdown for the manifest.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches; * matches slashes, too.")
 @click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="How many files at once.")
 @click.option("--no-durable", is_flag=True, help="Faster, but what has arrived may not survive a power cut.")
 @click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where the states of transfers are kept.  [default: $XDG_STATE_HOME/dts-fsm/transfers]",
 )
@@ -45,6 +50,7 @@ def transfer(
     dst: Path,
     orcid: str | None,
     description: str,
+    exclude: tuple[str, ...],
     workers: int,
     no_durable: bool,
     data_dir: Path | None,
@@ -54,28 +60,46 @@ def transfer(
     """Move the files of SRC, a folder or a file, to a new folder dts-<id> in DST.
 
     Every file is verified on arrival, and manifest.json is put beside them. The catalog datapackage.json of SRC says
-    which files there are; where there is none, SRC is read through, and is not written to. Symbolic links are left out.
+    which files there are; where there is none, SRC is read through, and is not written to. Symbolic links and
+    empty folders are left out.
 
     An interrupted transfer goes on when the same command is given again.
 
-    Exit status: 0 succeeded, 1 failed, 3 canceled, 130 interrupted.
+    Exit status: 0 succeeded, 1 failed, 3 canceled, 130 interrupted; 4 succeeded, but regular files or folders of SRC
+    had to be left out: they cannot be read, say, or their names are not UTF-8. These are named even with --quiet.
     """
-    pair = Pair.of(src, dst, data_dir)
-    pair.prepare()
+    pair = Pair.of(src, dst, data_dir, exclude=exclude)
+    refuse_odd_file(pair.state / STORE_NAME)
     config = pair.config(workers=workers, durable=not no_durable)
-    with Interruption() as interruption, Orchestrator(config) as dts:
-        run = _Run(pair, dts, interruption, quiet=quiet)
-        with Bars(quiet=quiet) as bars:
-            transfer_id = run.find(bars, orcid=orcid or NOBODY, description=description)
-            if transfer_id is not None:
+    with ExitStack() as without_transfer, Interruption() as interruption:
+        without_transfer.enter_context(pair.prepared())
+        with Orchestrator(config) as dts:
+            run = _Run(pair, dts, interruption, quiet=quiet)
+            with Bars(quiet=quiet) as bars:
+                transfer_id = run.find(bars, orcid=orcid or NOBODY, description=description)
+                if transfer_id is None:
+                    say("interrupted before anything was moved")
+                    ctx.exit(INTERRUPTED)
+                without_transfer.pop_all()
+                omissions = pair.omissions()
+                omissions.tell(pair.folder, quiet=quiet)
                 awaited(dts, transfer_id, interruption, bars)
-        if transfer_id is None:
-            say("interrupted before anything was moved")
-            ctx.exit(INTERRUPTED)
-        folder = pair.destination / dts.transfer(transfer_id).folder
-        summary = Summary.of(
-            dts, transfer_id, str(folder), state_dir=str(pair.state), skipped=[_entry(file) for file in run.skipped]
-        )
+            folder = pair.destination / dts.transfer(transfer_id).folder
+            summary = Summary.of(
+                dts,
+                transfer_id,
+                str(folder),
+                state_dir=str(pair.state),
+                skipped=omissions.as_json(),
+                num_empty_folders=omissions.num_empty_folders,
+            )
+    _finish(ctx, pair, summary, omissions, quiet=quiet, as_json=as_json)
+
+
+def _finish(
+    ctx: click.Context, pair: Pair, summary: Summary, omissions: Omissions, *, quiet: bool, as_json: bool
+) -> None:
+    """The end is told, and the command has ended with its exit status."""
     if summary.exit_status == FAILED:
         pair.forget_catalog()
     if not summary.record.status.final:
@@ -83,19 +107,17 @@ def transfer(
     if as_json or not quiet or summary.exit_status:
         summary.show(as_json=as_json)
     if summary.exit_status not in (0, INTERRUPTED) and not as_json:
-        say(f"more about it: dts-fsm explain {transfer_id} --data-dir {pair.state}")
-    ctx.exit(summary.exit_status)
+        say(f"more about it: dts-fsm explain {summary.record.id} --data-dir {pair.state}")
+    if not as_json and summary.record.status.final:
+        omissions.tell_end()
+    incomplete = summary.exit_status == SUCCEEDED and omissions.num_missed
+    ctx.exit(INCOMPLETE if incomplete else summary.exit_status)
 
 
 class _Run:
-    """One call of the command.
-
-    Attributes:
-        skipped: what was left out of the catalog.
-    """
+    """One call of the command."""
 
     def __init__(self, pair: Pair, dts: Orchestrator, interruption: Interruption, *, quiet: bool) -> None:
-        self.skipped: tuple[SkippedFile, ...] = ()
         self._pair, self._dts, self._interruption, self._quiet = pair, dts, interruption, quiet
 
     def find(self, bars: Bars, *, orcid: str, description: str) -> UUID | None:
@@ -123,7 +145,9 @@ class _Run:
                 files = self._pair.files(bars.hashed)
         except KeyboardInterrupt:
             return None
-        self._report(files)
+        if not files:
+            self._pair.omissions().tell(self._pair.folder, quiet=self._quiet)
+            raise click.ClickException(f"{self._pair.folder} has no files to transfer")
         return self._dts.create(self._pair.specification(files, orcid=orcid, description=description))
 
     def _unfinished(self) -> TransferRecord | None:
@@ -150,16 +174,6 @@ class _Run:
         if status.code is TransferStatusCode.INACTIVE:
             say(f"it is suspended: dts-fsm resume {record.id} --data-dir {self._pair.state} lets it go on")
 
-    def _report(self, files: Files) -> None:
-        self.skipped = files.skipped
-        if files.skipped and not self._quiet:
-            say(f"left out of {self._pair.folder}:")
-            show_listed(console(err=True), ("path", "reason"), [(file.path, file.reason) for file in files.skipped])
-
     def _say(self, text: str) -> None:
         if not self._quiet:
             say(text)
-
-
-def _entry(file: SkippedFile) -> dict[str, str]:
-    return {"path": file.printable_path, "reason": file.reason}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
+from dts_fsm.cli.arguments import ID, stored_number
 from dts_fsm.cli.interruption import INTERRUPTED, Interruption
 from dts_fsm.cli.options import Place, json_option, place_options
 from dts_fsm.cli.outcome import exit_status
@@ -18,8 +19,8 @@ _LISTEN_S = 0.2
 
 @click.command(short_help="Show transitions as they come.")
 @place_options
-@click.argument("transfer_id", metavar="[ID]", required=False)
-@click.option("--after", type=click.IntRange(0), metavar="SEQ", help="Begin after the message of this number.")
+@click.argument("transfer_id", metavar="[ID]", type=ID, required=False)
+@click.option("--after", type=stored_number(0), metavar="SEQ", help="Begin after the message of this number.")
 @json_option
 @click.pass_context
 def watch(ctx: click.Context, place: Place, transfer_id: str | None, after: int | None, as_json: bool) -> None:

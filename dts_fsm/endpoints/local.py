@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
@@ -15,6 +15,7 @@ from dts_fsm.endpoints.batches import BATCH_FILES, batches
 from dts_fsm.endpoints.beneath import found, open_root
 from dts_fsm.endpoints.jobs import Job, Submit
 from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.workers import Workers
 from dts_fsm.errors import (
     IncompatibleDestinationError,
     InvalidEndpointConfigError,
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 MAX_REMEMBERED = 1000
 """How many moves whose end has been told are remembered, so that the answer can be given again."""
 
+CLOSE_TIMEOUT_S = 10.0
+"""How long ``close`` waits for the threads: they stop with the next mebibyte, unless a file system hangs."""
+
 _HOPELESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP})
+
+_LEFT_TO_THE_MOVE = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})
+"""What keeps one file from being looked at, for good, and says nothing of the others."""
 
 
 class LocalEndpoint:
@@ -88,7 +95,7 @@ class LocalEndpoint:
             raise InvalidEndpointConfigError(f"must be true or false, not {durable!r}", key=f"endpoints.{name}.durable")
         self._workers, self._executor, self._durable = workers, executor, durable
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Workers | None = None
         self._jobs: dict[UUID, Job] = {}
         self._told: dict[UUID, None] = {}  # moves whose end has been told, the oldest first
 
@@ -125,7 +132,7 @@ class LocalEndpoint:
         for job in live.values():
             job.cancel()
         if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close(timeout_s=CLOSE_TIMEOUT_S)
 
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
         """Give for each descriptor's id whether a regular file of its size is at its path, links as for a source.
@@ -213,9 +220,8 @@ class LocalEndpoint:
         if (executor := self._executor) is not None:
             return lambda batch, _meter: executor.submit(move_batch, batch)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=f"dts-{self.name}")
-        pool = self._pool
-        return lambda batch, meter: pool.submit(move_batch, batch, meter)
+            self._pool = Workers(self._workers, name=f"dts-{self.name}")
+        return self._pool.submit
 
 
 def _is_staged(root: int, descriptor: Descriptor) -> bool:
@@ -224,3 +230,7 @@ def _is_staged(root: int, descriptor: Descriptor) -> bool:
             return status.st_size == descriptor.bytes
     except (FileNotFoundError, NotADirectoryError, UnsafePathError):
         return False
+    except OSError as error:
+        if error.errno in _LEFT_TO_THE_MOVE:
+            return True
+        raise

@@ -14,6 +14,10 @@ CANCEL, EXPIRE, SUSPEND, RESUME = "cancel", "expire", "suspend", "resume"
 """What a transfer's ``wanted`` may be, beside "": RESUME is a suspension that is to be lifted once it is there."""
 
 
+FINALIZE = "finalize"
+"""The kind of the operation that tells the source database of the delivery."""
+
+
 def live(operations: Iterable[OperationRow]) -> bool:
     """True while one of the operations has not ended."""
     return any(operation.state not in ENDED for operation in operations)
@@ -28,6 +32,12 @@ def latest(row: TransferRow) -> Iterable[OperationRow]:
 
 def _all_succeeded(row: TransferRow) -> bool:
     return all(operation.state == "succeeded" for operation in latest(row))
+
+
+def _manifest_delivered(row: TransferRow) -> bool:
+    # once the manifest is there the transfer has succeeded, whatever the source database makes of the news
+    operations = list(latest(row))
+    return not live(operations) and all(op.state == "succeeded" for op in operations if op.kind != FINALIZE)
 
 
 def _files_staged(row: TransferRow) -> bool:
@@ -46,7 +56,10 @@ def _canceled(row: TransferRow) -> bool:
 def _failed_for_good(row: TransferRow) -> bool:
     if row.wanted == CANCEL or live(row.operations):
         return False
-    return row.wanted == EXPIRE or any(operation.state == "failed" for operation in latest(row))
+    if row.wanted == EXPIRE:
+        # what was done in the end is not undone because it took long
+        return row.suspended_from != "" or not _all_succeeded(row)
+    return any(operation.state == "failed" for operation in latest(row))
 
 
 def _suspended(row: TransferRow) -> bool:
@@ -63,7 +76,7 @@ def _resumed(row: TransferRow, state: str) -> bool:
 
 
 TRANSFER_GUARDS: Mapping[str, Callable[[TransferRow], bool]] = {
-    "manifest_delivered": _all_succeeded,
+    "manifest_delivered": _manifest_delivered,
     "moves_succeeded": _all_succeeded,
     "files_staged": _files_staged,
     "files_unstaged": _files_unstaged,

@@ -60,6 +60,10 @@ class OperationEngine:
         if not operation.submitted:
             self._fire(change, operation, "acknowledge", now, "it had not been handed over")
 
+    def give_up(self, change: Change, operation: OperationRow, now: float) -> None:
+        """End a cancellation that its provider has had its time to acknowledge, whether or not it can be asked."""
+        self._abandoned(change, operation, "the provider did not acknowledge in time", now)
+
     def answer(self, change: Change, operation: OperationRow, answer: Answer, now: float) -> None:
         """Take in what a provider answered."""
         if operation.state in ENDED or operation.state == "pending":
@@ -83,6 +87,7 @@ class OperationEngine:
                 _take_files(change, answer.files)
                 change.manifest = answer.manifest or change.manifest
                 self._fire(change, operation, "succeed", now, answer.message)
+                change.transfer.succeeded.append(operation)
             case OperationCode.LOST if canceling:
                 self._fire(change, operation, "acknowledge", now, "the provider knows nothing of it")
             case OperationCode.LOST:

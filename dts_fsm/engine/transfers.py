@@ -16,7 +16,8 @@ from dts_fsm.engine.operations import Answer, OperationEngine, trouble
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import StoreChartError
 from dts_fsm.interfaces import Handler
-from dts_fsm.records import Plan, Transfer, TransferStatusCode
+from dts_fsm.records import OperationRequest, Plan, Transfer, TransferStatusCode
+from dts_fsm.records.checks import readable
 from dts_fsm.statechart import Callback, Chart, Guard, StateMachine, load_chart
 from dts_fsm.store.rows import (
     Change,
@@ -29,13 +30,17 @@ from dts_fsm.store.rows import (
     time_of,
 )
 
+COMPLAINT_PAUSE_S = 5.0
+"""How long a transfer is left alone on which a handler's or the engine's fault made it impossible to decide."""
+
 
 class Engine:
     """Moves transfers along their chart, and their operations along theirs.
 
     Args:
         handlers: by the names that the transfer chart's callbacks use: ``mover.begin`` is the ``begin`` of "mover". A
-            handler may offer further guards in an attribute ``guards`` (name -> predicate on the transfer's row).
+            handler may offer further guards in an attribute ``guards`` (name -> predicate on the transfer's row), and
+            say in a method ``follow(transfer, request)`` what is to be begun after an operation that has succeeded.
         timing: polls, back-off and deadlines.
         stored: gives what never changes of a transfer, by row id.
         transfer_chart, operation_chart: other charts than the package's own.
@@ -54,7 +59,7 @@ class Engine:
         transfer_chart: Chart | None = None,
         operation_chart: Chart | None = None,
     ) -> None:
-        self._timing, self._stored = timing, stored
+        self._timing, self._stored, self._handlers = timing, stored, handlers
         self._callbacks: dict[str, Callback] = {"journal.record": _record}
         guards: dict[str, Guard] = dict(TRANSFER_GUARDS)
         for name, handler in handlers.items():
@@ -138,6 +143,7 @@ class Engine:
         *,
         answers: Sequence[tuple[OperationRow, Answer]] = (),
         requests: Sequence[RequestRow] = (),
+        not_before: float = 0.0,
     ) -> Change:
         """Give what the answers, the requests and the time change of a transfer.
 
@@ -145,13 +151,14 @@ class Engine:
             row: the transfer as it is stored; it is changed.
             answers: what came of calls for the row's operations, in the order of arrival.
             requests: what users ask, in the order of asking.
+            not_before: no deadline passes before this time: nobody may have asked the providers for a while.
         """
         change = Change(transfer=row, requests=[request.rowid for request in requests])
         if row.completed_at is not None:
             return change
         for request in requests:
             self._request(row, request.kind)
-        self._expire(row, now)
+        self._expire(row, now, not_before)
         for operation, answer in answers:
             self.operations.answer(change, operation, answer, now)
         row.message = row.message or self.machine.chart.state(row.state).description
@@ -159,8 +166,14 @@ class Engine:
         return change
 
     def complain(self, row: TransferRow, message: str, now: float) -> Change:
-        """Give the change that only says why nothing could be decided on a transfer."""
-        row.message, row.updated_at, row.dirty = message, now, True
+        """Give the change that says why nothing could be decided on a transfer, and lets it rest for a while."""
+        row.message, row.updated_at, row.dirty = readable(message), now, True
+        later = now + COMPLAINT_PAUSE_S
+        if row.due_at is not None:
+            row.due_at = max(row.due_at, later)
+        for operation in row.operations:
+            if operation.due_at is not None and operation.due_at < later:
+                operation.due_at, operation.dirty = later, True
         return Change(transfer=row)
 
     def view(self, row: TransferRow) -> Transfer:
@@ -184,6 +197,7 @@ class Engine:
     def _settle(self, change: Change, now: float) -> None:
         """Take every transition that can be taken now, and hand over what is due."""
         while True:
+            self._follow(change.transfer)
             self._begin_wishes(change, now)
             self._stop_or_submit(change, now)
             event = self.machine.next_event(change.transfer)
@@ -202,6 +216,8 @@ class Engine:
             row.suspended_from = source
         elif event == "resume":
             row.suspended_from, row.wanted = "", ""
+        elif row.wanted == EXPIRE and failure is None:
+            row.wanted = ""
         elif event == "cancel":
             row.reason = "canceled"
         elif failure is not None:
@@ -213,7 +229,7 @@ class Engine:
             row.completed_at, row.due_at, row.deadline_at = now, None, None
             status = "canceled" if row.reason == "canceled" else row.state
             description = self._static(row).specification.description
-            change.journal = JournalEntry(status=status, description=description, manifest=change.manifest)
+            change.journal = JournalEntry(status=status, description=description)
 
     def _enter(self, row: TransferRow, now: float) -> None:
         row.updated_at = now
@@ -232,12 +248,14 @@ class Engine:
             row.wanted = RESUME if row.state in self._suspendable else ""
         row.dirty = row.dirty or row.wanted != wanted
 
-    def _expire(self, row: TransferRow, now: float) -> None:
+    def _expire(self, row: TransferRow, now: float, not_before: float) -> None:
         """Note that the state's time is over, unless progress has moved its deadline on."""
         if row.due_at is None or row.due_at > now:
             return
         setting = self.machine.chart.state(row.state).deadline
         row.due_at = row.deadline_at = self._timing.extended(row, setting)
+        if row.due_at is not None and row.due_at <= now < not_before:
+            row.due_at = row.deadline_at = not_before
         row.dirty = True
         if row.deadline_at is not None and row.deadline_at <= now:
             # from here on the deadline for cancellations sees to an end
@@ -249,7 +267,9 @@ class Engine:
         for operation in change.transfer.operations:
             if operation.state in ENDED:
                 continue
-            if stopping and operation.state != "canceling":
+            if operation.state == "canceling":
+                self.operations.give_up(change, operation, now)
+            elif stopping:
                 self.operations.cancel(change, operation, now)
             elif operation.state == "pending" and operation.due_at is not None and operation.due_at <= now:
                 self.operations.submit(change, operation, now)
@@ -264,6 +284,14 @@ class Engine:
         """The callback ``<handler>.begin`` of the chart."""
         row.wishes.extend(handler.begin(self.view(row)))
 
+    def _follow(self, row: TransferRow) -> None:
+        succeeded, row.succeeded = row.succeeded, []
+        for operation in succeeded:
+            follow = getattr(self._handlers.get(operation.handler), "follow", None)
+            if follow is not None and operation.phase == row.phase:
+                request = OperationRequest(handler=operation.handler, kind=operation.kind, endpoint=operation.endpoint)
+                row.wishes.extend(follow(self.view(row), request))
+
     def _begin_wishes(self, change: Change, now: float) -> None:
         row = change.transfer
         if not row.wishes:
@@ -275,6 +303,8 @@ class Engine:
             if operation.state == "succeeded" or operation.state not in ENDED
         }
         for wish in wishes:
+            if wish.handler not in self._handlers:
+                raise LookupError(f"{wish} asks for a handler that there is not")
             if (wish.handler, wish.kind, wish.endpoint) not in here:
                 here.add((wish.handler, wish.kind, wish.endpoint))
                 self.operations.begin(change, wish, now)

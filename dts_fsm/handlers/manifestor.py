@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 
-from dts_fsm.errors import PermanentError, ProviderError, TransientError
+from dts_fsm.errors import PermanentError, TransientError
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.manifest import MANIFEST_NAME, manifest_text
@@ -27,6 +27,8 @@ from dts_fsm.records import (
 )
 
 _log = logging.getLogger(__name__)
+
+FINALIZE = "finalize"
 
 _ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
 
@@ -47,11 +49,19 @@ class Manifestor:
         """Deliver one manifest."""
         return [OperationRequest(handler="manifestor", kind="manifest", endpoint=self._endpoint)]
 
+    def follow(self, transfer: Transfer, request: OperationRequest) -> Sequence[OperationRequest]:
+        """Tell the source database once the manifest is there: in that database's own lane, for it may be asleep."""
+        if request.kind == FINALIZE:
+            return []
+        return [OperationRequest(handler="manifestor", kind=FINALIZE, endpoint=transfer.specification.source)]
+
     def submit(self, operation: Operation) -> OperationStatus:
-        """Write the manifest, and have it delivered."""
+        """Write the manifest, and have it delivered; or tell the source database of the delivery."""
+        if operation.kind == FINALIZE:
+            return self._finalize(operation)
         text = _text(operation)
         if operation.resubmitted and self._taken_away(operation):
-            return self._delivered(operation, text, "the payload was taken away, so the manifest had been delivered")
+            return self._delivered(operation, "the payload was taken away, so the manifest had been delivered")
         service = self._places.endpoint(operation.endpoint)
         file = self._file(operation)
         content = text.encode()
@@ -79,6 +89,8 @@ class Manifestor:
 
     def cancel(self, operation: Operation) -> OperationStatus:
         """Have the delivery stopped; one that has arrived is reported as such, and the transfer has succeeded."""
+        if operation.kind == FINALIZE:
+            return OperationStatus(code=OperationCode.CANCELED)
         handle = operation.handle
         if handle is None:
             submitted = self.submit(operation)
@@ -88,11 +100,11 @@ class Manifestor:
         service = self._places.endpoint(operation.endpoint)
         service.cancel(handle)
         status = service.statuses([handle]).get(handle, OperationStatus(code=OperationCode.RUNNING))
-        return self._status(operation, attrs.evolve(status, handle=handle), at_once=True)
+        return self._status(operation, attrs.evolve(status, handle=handle))
 
-    def _status(self, operation: Operation, status: OperationStatus, *, at_once: bool = False) -> OperationStatus:
+    def _status(self, operation: Operation, status: OperationStatus) -> OperationStatus:
         if status.code is OperationCode.SUCCEEDED:
-            return self._delivered(operation, _text(operation), status.message, at_once=at_once)
+            return self._delivered(operation, status.message)
         if status.code in (OperationCode.FAILED, OperationCode.CANCELED):
             self._discard(operation)
         reason = status.reason or ("manifest failed" if status.code is OperationCode.FAILED else None)
@@ -107,22 +119,23 @@ class Manifestor:
             transient=transient,
         )
 
-    def _delivered(self, operation: Operation, text: str, message: str, *, at_once: bool = False) -> OperationStatus:
-        """Tell the source database, and end; a database that cannot be reached is waited for, unless ``at_once``."""
-        specification = operation.transfer.specification
+    def _delivered(self, operation: Operation, message: str) -> OperationStatus:
+        self._discard(operation)
+        return OperationStatus(code=OperationCode.SUCCEEDED, message=message, manifest=_text(operation))
+
+    def _finalize(self, operation: Operation) -> OperationStatus:
+        transfer = operation.transfer
+        database = self._places.database(operation.endpoint)
         try:
-            self._places.database(specification.source).finalize(specification.user.orcid, operation.transfer.id)
-        except ProviderError as error:
-            # the payload is complete and its manifest is there: whatever the source makes of it, that has happened
-            message = f"delivered; the database {specification.source!r} could not take note of it: {error}"
+            database.finalize(transfer.specification.user.orcid, transfer.id)
+        except PermanentError as error:
+            # payload and manifest are there: whatever the source makes of it, that has happened
             _log.warning(
                 "finalize failed",
-                extra={"action": "finalize", "transfer_id": str(operation.transfer.id), "error": str(error)},
+                extra={"action": "finalize", "transfer_id": str(transfer.id), "error": str(error)},
             )
-            if not isinstance(error, PermanentError) and not at_once:
-                return OperationStatus(code=OperationCode.RUNNING, message=message)
-        self._discard(operation)
-        return OperationStatus(code=OperationCode.SUCCEEDED, message=message, manifest=text)
+            return OperationStatus(code=OperationCode.SUCCEEDED, message=f"delivered, and not taken note of: {error}")
+        return OperationStatus(code=OperationCode.SUCCEEDED)
 
     def _taken_away(self, operation: Operation) -> bool:
         """True where nothing is left of what had arrived: consumers take a folder once its manifest has appeared."""

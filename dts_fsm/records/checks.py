@@ -46,6 +46,21 @@ def whole_number(record: Any, attribute: attrs.Attribute[int], value: Any) -> No
         raise SpecificationError(f"{name} must be a whole number, zero or more, not {value!r}")
 
 
+def storable(record: Any, attribute: attrs.Attribute[int], value: Any) -> None:
+    """A validator: the value is a whole number that SQLite can store, zero or more."""
+    whole_number(record, attribute, value)
+    if value >= 2**63:
+        raise SpecificationError(f"{type(record).__name__}.{attribute.name} cannot be {value}: it is too large")
+
+
+def readable(value: Any) -> Any:
+    """A converter: text that UTF-8 cannot write (it names a file, say) is mended.
+
+    What is no text is left to a validator.
+    """
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
 def is_unicode(value: str) -> bool:
     """False for text with lone surrogates, as file names that are not UTF-8 are given by Python."""
     try:

@@ -8,7 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 import attrs
+from attrs.validators import deep_iterable, instance_of, optional
 
+from dts_fsm.records.checks import readable, storable, text
 from dts_fsm.records.specification import Destination, Specification
 from dts_fsm.records.status import FileRecord, FileState, TransferStatusCode
 
@@ -74,9 +76,9 @@ class OperationRequest:
         endpoint: the endpoint or database that does the work; calls to one of them never delay calls to another.
     """
 
-    handler: str
-    kind: str
-    endpoint: str
+    handler: str = attrs.field(validator=text(empty=False))
+    kind: str = attrs.field(validator=text(empty=False))
+    endpoint: str = attrs.field(validator=text(empty=False))
 
 
 @attrs.frozen(kw_only=True)
@@ -120,18 +122,18 @@ class FileOutcome:
         transient: True where another attempt may go better.
     """
 
-    id: str
-    state: FileState
-    observed_bytes: int | None = None
-    observed_hash: str | None = None
-    error: str | None = None
-    reason: str | None = None
-    transient: bool = False
+    id: str = attrs.field(validator=text())
+    state: FileState = attrs.field(validator=instance_of(FileState))
+    observed_bytes: int | None = attrs.field(default=None, validator=optional(storable))
+    observed_hash: str | None = attrs.field(default=None, validator=optional(text()))
+    error: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
+    reason: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
+    transient: bool = attrs.field(default=False, validator=instance_of(bool))
 
 
 @attrs.frozen(kw_only=True)
 class OperationStatus:
-    """A provider's answer about an operation.
+    """A provider's answer about an operation; what could not be stored is refused when it is made.
 
     Attributes:
         code: what it says.
@@ -144,13 +146,13 @@ class OperationStatus:
         manifest: with the success of a manifest's delivery, the manifest as JSON text.
     """
 
-    code: OperationCode
-    handle: UUID | None = None
-    message: str = ""
-    reason: str | None = None
-    transient: bool = False
-    num_files_transferred: int = 0
-    num_files_skipped: int = 0
-    num_bytes_transferred: int = 0
-    files: tuple[FileOutcome, ...] = ()
-    manifest: str | None = attrs.field(default=None, repr=False)
+    code: OperationCode = attrs.field(validator=instance_of(OperationCode))
+    handle: UUID | None = attrs.field(default=None, validator=optional(instance_of(UUID)))
+    message: str = attrs.field(default="", converter=readable, validator=text())
+    reason: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
+    transient: bool = attrs.field(default=False, validator=instance_of(bool))
+    num_files_transferred: int = attrs.field(default=0, validator=storable)
+    num_files_skipped: int = attrs.field(default=0, validator=storable)
+    num_bytes_transferred: int = attrs.field(default=0, validator=storable)
+    files: tuple[FileOutcome, ...] = attrs.field(default=(), validator=deep_iterable(instance_of(FileOutcome)))
+    manifest: str | None = attrs.field(default=None, repr=False, validator=optional(text()))

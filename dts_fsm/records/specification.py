@@ -38,6 +38,11 @@ def _file_ids(value: Iterable[str]) -> tuple[str, ...]:
     return ids
 
 
+def _is_user(record: Any, _: Any, value: Any) -> None:
+    if not isinstance(value, User):
+        raise SpecificationError(f"{type(record).__name__}.user must be a User, not {type(value).__name__}")
+
+
 @attrs.frozen(kw_only=True)
 class Specification:
     """A request for a transfer; whether it can be carried out is checked by ``create`` and ``plan``.
@@ -54,9 +59,12 @@ class Specification:
     source: str = attrs.field(validator=text())
     destination: str = attrs.field(validator=text())
     file_ids: tuple[str, ...] = attrs.field(converter=_file_ids)
-    user: User = attrs.field(validator=attrs.validators.instance_of(User))
+    user: User = attrs.field(validator=_is_user)
     description: str = attrs.field(default="", validator=text())
     instructions: Any = None
+
+
+_DESCRIPTOR_KEYS = frozenset({"id", "name", "path", "bytes", "hash", "endpoint"})
 
 
 @attrs.frozen(kw_only=True, init=False)
@@ -88,7 +96,7 @@ class Descriptor:
     endpoint: str | None
     properties: Mapping[str, Any]
 
-    def __init__(
+    def __init__(  # noqa: PLR0912 - one branch for each thing that may be wrong
         self,
         *,
         id: Any,  # noqa: A002 - Frictionless names the property so
@@ -105,13 +113,17 @@ class Descriptor:
         for key, value in (("name", name), ("endpoint", endpoint)):
             if value is not None and not isinstance(value, str):
                 raise InvalidDescriptorError(id, f"its {key} must be text, not {value!r}")
+        if own := sorted(rest.keys() & _DESCRIPTOR_KEYS):
+            raise InvalidDescriptorError(id, f"its further properties may not be called {', '.join(own)}")
         if path is None and "data" in rest:
             self.__attrs_init__(
                 id=id, name=name or id, path=None, bytes=None, hash=None, endpoint=endpoint, properties=rest
             )
             return
-        if not isinstance(path, str):
+        if path is None:
             raise InvalidDescriptorError(id, "it has neither a path nor inline data")
+        if not isinstance(path, str):
+            raise InvalidDescriptorError(id, f"its path must be text, not {path!r}")
         if fault := path_fault(path):
             raise InvalidDescriptorError(id, fault)
         if isinstance(bytes, float) and bytes.is_integer():

@@ -75,6 +75,8 @@ class Connections:
 
     def _prepare_file(self, create: bool) -> None:
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise StoreError(f"the store {self.path} cannot be opened: it is not a regular file")
             if create and not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             with self.path.open("rb") as file:
@@ -121,7 +123,8 @@ class Connections:
                 try:
                     yield self._writer
                 except DtsError:
-                    self._writer.execute("ROLLBACK")
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
                     raise
                 self._writer.execute("COMMIT")
             except sqlite3.Error as error:

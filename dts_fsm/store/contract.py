@@ -78,7 +78,7 @@ class Store(Protocol):
         Args:
             now: the time, seconds since 1970 UTC.
             limit: how many requests, transfers and operations are taken at most, of each.
-            without: endpoints whose operations are left for later.
+            without: endpoints whose operations are left for later, except those that are being canceled.
             busy: row ids of operations that are left out.
         """
         ...
@@ -111,6 +111,10 @@ class Store(Protocol):
             StoreError: a row had changed since it was read (nothing was written), or the commit's fate is unknown.
                 Forget the rows in memory and load them again.
         """
+        ...
+
+    def bring_forward(self, latest: float) -> None:
+        """Nothing but deadlines waits for a time beyond this one: a clock that was set back must not stop all polls."""
         ...
 
     # Start, end and pruning

@@ -11,10 +11,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from uuid import uuid4
 
-from dts_fsm.errors import StoreLeaseLostError
+from dts_fsm.errors import StoreError, StoreLeaseLostError
 from dts_fsm.store.connections import Connections
+
+_LOCKED = "+lock"
+"""How an owner's name ends who also holds the lock: once somebody else can have the lock, that owner is dead."""
 
 
 class Lease:
@@ -22,30 +26,39 @@ class Lease:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._owner = f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._name = f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._owner = self._name
         self._epoch: int | None = None
         self._time_s = 0.0
         self._lock_file: int | None = None
+        self._seen: tuple[int, float] | None = None
+        self._seen_at = 0.0
 
     def acquire(self, now: float, time_s: float) -> bool:
         """Become the scheduler if nobody else is, or go on being it; False where another process is it."""
         self._time_s = time_s
         with self._connections.transaction() as db:
             owner, epoch, expires_at = db.execute("SELECT owner, epoch, expires_at FROM lease").fetchone()
-            alone = self._lock()
             if owner == self._owner and epoch == self._epoch:
                 db.execute("UPDATE lease SET expires_at = ?", (now + time_s,))
                 return True
-            # a clock that was set back must not make an old lease eternal
-            expired = expires_at <= now or expires_at > now + 10 * time_s
-            if owner and not alone and not expired:
+            locked = self._lock()
+            dead = locked and owner.endswith(_LOCKED)
+            if owner and not dead and expires_at > now and not self._silent(epoch, expires_at):
+                self._unlock()
                 return False
-            self._epoch = epoch + 1
+            self._epoch, self._owner = epoch + 1, self._name + (_LOCKED if locked else "")
             db.execute(
                 "UPDATE lease SET owner = ?, epoch = ?, expires_at = ?", (self._owner, self._epoch, now + time_s)
             )
         self._connections.checkpoint_here(True)
         return True
+
+    def _silent(self, epoch: int, expires_at: float) -> bool:
+        """True where the owner has not renewed its lease for twice its time, whatever the clocks say."""
+        if self._seen != (epoch, expires_at):
+            self._seen, self._seen_at = (epoch, expires_at), time.monotonic()
+        return time.monotonic() - self._seen_at > 2 * self._time_s
 
     def keep(self, db: sqlite3.Connection, now: float) -> None:
         """Extend the lease inside a commit; StoreLeaseLostError where another process has it."""
@@ -55,6 +68,9 @@ class Lease:
         )
         if kept.rowcount != 1:
             self._epoch = None
+            # the new owner alone moves the log into the file, and counts as dead when the lock is free
+            self._unlock()
+            self._connections.checkpoint_here(False)
             raise StoreLeaseLostError(f"another process has become the scheduler of {self._connections.path}")
 
     def release(self) -> None:
@@ -69,14 +85,16 @@ class Lease:
                 self._connections.checkpoint_here(False)
         finally:
             self._epoch = None
-            if self._lock_file is not None:
-                os.close(self._lock_file)
-                self._lock_file = None
+            self._unlock()
 
     def _lock(self) -> bool:
         """Hold the lock file that tells others that this process lives; False where another process holds it."""
         if self._lock_file is None:
-            descriptor = os.open(f"{self._connections.path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            path = f"{self._connections.path}.lock"
+            try:
+                descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError as error:
+                raise StoreError(f"the lock file {path} cannot be opened: {error.strerror}") from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -84,3 +102,8 @@ class Lease:
                 return False
             self._lock_file = descriptor
         return True
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import stat
 import time
 import zlib
 from collections.abc import Iterator
@@ -121,6 +122,9 @@ def check(store: Path) -> list[str]:
         StoreForeignError: the file is some other program's database, or was written by a newer version.
     """
     findings: list[str] = []
+    refuse_odd_file(store)
+    if store.exists() and store.stat().st_size == 0:
+        return ["the file is empty: it has nothing of a store; restore a backup, or remove it if it was never used"]
     try:
         with _reading(store) as db:
             findings += _damage(db)
@@ -129,7 +133,8 @@ def check(store: Path) -> list[str]:
                 findings += _contradictions(db)
                 findings += _unreadable_manifests(db)
     except StoreDamagedError as error:
-        findings.append(str(error))
+        # not the error's own advice, which is to do what has just been done
+        findings.append(f"the file is damaged, restore a backup: {error.__cause__ or error}")
     return findings[:_MAX_FINDINGS]
 
 
@@ -140,6 +145,7 @@ def vacuum(store: Path) -> tuple[int, int]:
         StoreError: a service runs on the store; there is no store; or there is no room for the copy that is made.
         StoreForeignError, StoreDamagedError: the file is not a store, or is damaged.
     """
+    refuse_odd_file(store)
     with contextlib.closing(SqliteStore(store, create=False)) as opened:
         # with the lease, a service that starts meanwhile waits, and its connections do not checkpoint
         if is_scheduled(store) or not opened.acquire_lease(time.time(), _VACUUM_LEASE_S):
@@ -154,10 +160,26 @@ def vacuum(store: Path) -> tuple[int, int]:
         return before_bytes, store.stat().st_size
 
 
+def refuse_odd_file(store: Path) -> None:
+    """What is at the path can be opened without waiting: it is a regular file, or nothing.
+
+    Raises:
+        StoreError: it is a folder, a named pipe or a device, or it cannot be looked at.
+    """
+    try:
+        mode = store.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"the store {store} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"the store {store} is not a regular file: give another folder, or move away what is there")
+
+
 def is_scheduled(store: Path) -> bool:
     """True while some process is the scheduler of the store; False where there is no store."""
     try:
-        descriptor = os.open(f"{store}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{store}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -178,6 +200,7 @@ def _connect(store: Path, mode: str) -> sqlite3.Connection:
 @contextlib.contextmanager
 def _reading(store: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that cannot write, to a file that is a store."""
+    refuse_odd_file(store)
     if not store.exists():
         raise StoreError(f"there is no store {store}: check the folder, or the configuration")
     try:

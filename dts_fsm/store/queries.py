@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -11,6 +13,7 @@ from uuid import UUID
 
 from dts_fsm.errors import StoreDamagedError, TransferNotFoundError
 from dts_fsm.records import (
+    Descriptor,
     FileRecord,
     FileState,
     HistoryRecord,
@@ -25,6 +28,9 @@ from dts_fsm.records import (
 from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.rows import Stored, time_of
+
+_KEPT_DESCRIPTORS = 100_000
+"""About 70 MB."""
 
 
 def _maybe_time(seconds: float | None) -> datetime | None:
@@ -64,11 +70,45 @@ def keyed(db: sqlite3.Connection, key: str) -> tuple[UUID, Specification] | None
     return None if found is None else (UUID(found[0]), from_json(found[1], Stored).specification)
 
 
+class _Descriptors:
+    """The descriptors of the transfers that were asked for last: they never change, and to read one costs 8 µs.
+
+    Args:
+        limit: of how many files at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._count = limit, 0
+        self._kept: OrderedDict[int, Sequence[Descriptor]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, rowid: int) -> Sequence[Descriptor] | None:
+        """Give the descriptors of the transfer with this row id, in order of file id, or None."""
+        with self._lock:
+            if rowid in self._kept:
+                self._kept.move_to_end(rowid)
+            return self._kept.get(rowid)
+
+    def keep(self, rowid: int, descriptors: Sequence[Descriptor]) -> None:
+        """Remember the transfer's descriptors, and forget for them those that nobody has asked for the longest."""
+        with self._lock:
+            self._count += len(descriptors) - len(self._kept.pop(rowid, ()))
+            self._kept[rowid] = descriptors
+            while self._count > self._limit:
+                self._count -= len(self._kept.popitem(last=False)[1])
+
+    def forget(self, rowid: int) -> None:
+        """The transfer's descriptors take no memory any more. Idempotent."""
+        with self._lock:
+            self._count -= len(self._kept.pop(rowid, ()))
+
+
 class Queries:
     """Reads of one store; safe from any thread, and while another process writes."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._descriptors = _Descriptors(_KEPT_DESCRIPTORS)
 
     def _rowid(self, db: sqlite3.Connection, transfer_id: UUID) -> int:
         found = db.execute("SELECT id FROM transfers WHERE uuid = ?", (str(transfer_id),)).fetchone()
@@ -154,16 +194,22 @@ class Queries:
         return records
 
     def files(self, rowid: int) -> list[FileRecord]:
-        """Give the files of the transfer with this row id, in order of file id."""
+        """Give the files of the transfer with this row id, in order of file id; their descriptors may be shared."""
+        known = self._descriptors.get(rowid)
         with self._connections.reader() as db:
             rows = db.execute(
-                "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, descriptor "
-                "FROM files WHERE transfer = ? ORDER BY file_id",
+                "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, "
+                f"{'descriptor' if known is None else 'NULL'} FROM files WHERE transfer = ? ORDER BY file_id",
                 (rowid,),
             ).fetchall()
+        if not rows:
+            return []
+        if known is None:
+            known = [descriptor_from_resource(load_json(row[-1])) for row in rows]
+            self._descriptors.keep(rowid, known)
         return [
             FileRecord(
-                descriptor=descriptor_from_resource(load_json(descriptor)),
+                descriptor=descriptor,
                 endpoint=endpoint,
                 state=FileState(state),
                 observed_bytes=observed_bytes,
@@ -171,7 +217,9 @@ class Queries:
                 attempts=attempts,
                 error=error,
             )
-            for endpoint, state, observed_bytes, observed_hash, attempts, error, descriptor in rows
+            for (endpoint, state, observed_bytes, observed_hash, attempts, error, _), descriptor in zip(
+                rows, known, strict=True
+            )
         ]
 
     def history(self, transfer_id: UUID) -> list[HistoryRecord]:

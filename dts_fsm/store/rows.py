@@ -76,8 +76,8 @@ class OperationRow:
 class TransferRow:
     """One transfer: the model of the transfer chart's machine, with its operations, oldest first.
 
-    ``wishes`` and ``journal_due`` are what the chart's callbacks have asked for in the present transition; ``stored``
-    is filled in when somebody needs it.
+    ``wishes`` and ``journal_due`` are what the chart's callbacks have asked for in the present transition,
+    ``succeeded`` the operations that have just done so; ``stored`` is filled in when somebody needs it.
     """
 
     rowid: int
@@ -103,6 +103,7 @@ class TransferRow:
     # not stored here
     operations: list[OperationRow] = attrs.Factory(list)
     wishes: list[OperationRequest] = attrs.Factory(list)
+    succeeded: list[OperationRow] = attrs.Factory(list)
     journal_due: bool = False
     stored: Stored | None = None
     dirty: bool = False
@@ -154,7 +155,6 @@ class JournalEntry:
 
     status: str
     description: str
-    manifest: str | None
 
 
 @attrs.define(eq=False)

@@ -50,6 +50,9 @@ CREATE TABLE transfers (
   retried_by TEXT
 ) STRICT;
 CREATE INDEX transfers_due ON transfers (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX transfers_state ON transfers (state);
+CREATE INDEX transfers_orcid ON transfers (orcid);
+CREATE INDEX transfers_source ON transfers (source);
 CREATE INDEX transfers_completed ON transfers (completed_at) WHERE completed_at IS NOT NULL;
 
 -- What never changes of a transfer, apart from its hot row: rewriting a row rewrites all of it.
@@ -134,6 +137,12 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_stop_time ON journal (stop_time);
 
+-- Manifests that were delivered, until the journal has them.
+CREATE TABLE manifests (
+  transfer INTEGER PRIMARY KEY REFERENCES transfers (id),
+  manifest BLOB NOT NULL
+) STRICT;
+
 -- What users ask of live transfers, from any process; the scheduler takes them from here.
 CREATE TABLE requests (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -141,6 +150,7 @@ CREATE TABLE requests (
   kind TEXT NOT NULL,
   at REAL NOT NULL
 ) STRICT;
+CREATE INDEX requests_transfer ON requests (transfer);
 
 -- The one row says which process is the scheduler; its epoch grows with every change of hands.
 CREATE TABLE lease (
@@ -185,7 +195,9 @@ def migrate(connection: sqlite3.Connection, file: str) -> None:
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # a full disk has ended the transaction already
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
@@ -41,6 +42,9 @@ def _setting(names: Iterable[str]) -> str:
     return ", ".join(f"{name} = ?" for name in names)
 
 
+_TRANSFER_VALUES, _TRANSFER_HOT = attrgetter(*TRANSFER_COLUMNS[1:]), attrgetter(*TRANSFER_HOT)
+_OPERATION_VALUES, _OPERATION_HOT = attrgetter(*OPERATION_COLUMNS[1:]), attrgetter(*OPERATION_HOT)
+
 _UPDATE_TRANSFER = f"UPDATE transfers SET {_setting(TRANSFER_HOT)} WHERE id = ? AND version = ?"
 _UPDATE_OPERATION = f"UPDATE operations SET {_setting(OPERATION_HOT)} WHERE id = ? AND version = ?"
 _INSERT_OPERATION = (
@@ -58,8 +62,8 @@ WHERE transfer = ? AND file_id = ?"""
 _INSERT_JOURNAL = """
 INSERT INTO journal (uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, num_files,
                      description, manifest)
-SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, ?
-FROM transfers WHERE id = ?"""
+SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, manifest
+FROM transfers LEFT JOIN manifests ON transfer = id WHERE id = ?"""
 _INSERT_TRANSFER = f"""
 INSERT INTO transfers ({_columns(TRANSFER_COLUMNS[1:])}, source, destination, orcid, idempotency_key, retry_of)
 VALUES ({_marks(TRANSFER_COLUMNS[1:])}, ?, ?, ?, ?, ?)"""
@@ -126,10 +130,9 @@ class SqliteStore(Queries):
             )
             if linked.rowcount != 1:
                 raise NothingToRetryError(f"the transfer {admission.retry_of} has been retried already")
-        values = [getattr(row, name) for name in TRANSFER_COLUMNS[1:]]
         retry_of = str(admission.retry_of) if admission.retry_of else None
         owner = (specification.source, specification.destination, specification.user.orcid)
-        rowid = db.execute(_INSERT_TRANSFER, (*values, *owner, admission.key, retry_of)).lastrowid
+        rowid = db.execute(_INSERT_TRANSFER, (*_TRANSFER_VALUES(row), *owner, admission.key, retry_of)).lastrowid
         assert rowid is not None  # noqa: S101 - an INSERT that did not raise has a row id
         row.rowid = rowid
         db.execute("INSERT INTO specifications VALUES (?, ?)", (row.rowid, record))
@@ -162,7 +165,8 @@ class SqliteStore(Queries):
     # The tick
 
     def due(self, now: float, limit: int, *, without: Collection[str] = (), busy: Collection[int] = ()) -> list[int]:
-        elsewhere = f"AND endpoint NOT IN ({_marks(without)})" if without else ""
+        # the deadline of a cancellation is judged whether or not its provider can be asked
+        elsewhere = f"AND (endpoint NOT IN ({_marks(without)}) OR state = 'canceling')" if without else ""
         with self._connections.reader() as db:
             requests = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
             transfers = db.execute(
@@ -213,19 +217,21 @@ class SqliteStore(Queries):
         with self._connections.transaction() as db:
             self._lease.keep(db, now)
             self._write(db, changes)
+        for change in changes:
+            if change.journal is not None:
+                self._descriptors.forget(change.transfer.rowid)
 
     def _write(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
-        transfers, operations, history, files, journal = [], [], [], [], []
+        transfers, operations, history, files, journal, manifests = [], [], [], [], [], []
         for change in changes:
             row = change.transfer
             for operation in change.new_operations:
                 operation.transfer = row.rowid
-                values = [getattr(operation, name) for name in OPERATION_COLUMNS[1:]]
-                operation.rowid = db.execute(_INSERT_OPERATION, values).lastrowid or 0
+                operation.rowid = db.execute(_INSERT_OPERATION, _OPERATION_VALUES(operation)).lastrowid or 0
                 operation.dirty = False
             if row.dirty:
-                transfers.append(_versioned(row, TRANSFER_HOT))
-            operations += [_versioned(operation, OPERATION_HOT) for operation in row.operations if operation.dirty]
+                transfers.append(_versioned(row, _TRANSFER_HOT))
+            operations += [_versioned(operation, _OPERATION_HOT) for operation in row.operations if operation.dirty]
             for entry in change.history:
                 progress = entry.progress or (None, None, None)
                 owner = entry.operation.rowid if entry.operation else None
@@ -244,16 +250,22 @@ class SqliteStore(Queries):
                 for outcome in change.files
             ]
             if change.journal:
-                entry_text = change.journal.manifest
-                manifest = zlib.compress(entry_text.encode()) if entry_text is not None else None
-                journal.append((change.journal.status, change.journal.description, manifest, row.rowid))
+                journal.append((change.journal.status, change.journal.description, row.rowid))
+            if change.manifest is not None:
+                manifests.append((row.rowid, zlib.compress(change.manifest.encode())))
         _compare_and_set(db, _UPDATE_TRANSFER, transfers)
         _compare_and_set(db, _UPDATE_OPERATION, operations)
         db.executemany(_UPDATE_FILE, files)
         db.executemany(_INSERT_HISTORY, history)
+        db.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests)
         db.executemany(_INSERT_JOURNAL, journal)
+        db.executemany("DELETE FROM manifests WHERE transfer = ?", [entry[-1:] for entry in journal])
         requests = [(request,) for change in changes for request in change.requests]
         db.executemany("DELETE FROM requests WHERE id = ?", requests)
+
+    def bring_forward(self, latest: float) -> None:
+        with self._connections.transaction() as db:
+            db.execute("UPDATE operations SET due_at = ? WHERE due_at > ?", (latest, latest))
 
     # Start and pruning
 
@@ -276,6 +288,7 @@ class SqliteStore(Queries):
                 ("files", "transfer"),
                 ("operations", "transfer"),
                 ("requests", "transfer"),
+                ("manifests", "transfer"),
                 ("specifications", "transfer"),
                 ("transfers", "id"),
             ):
@@ -299,12 +312,12 @@ class SqliteStore(Queries):
         self._connections.close()
 
 
-def _versioned(row: TransferRow | OperationRow, columns: Sequence[str]) -> list[object]:
+def _versioned(row: TransferRow | OperationRow, hot: Callable[[object], tuple[object, ...]]) -> tuple[object, ...]:
     """The values for a compare-and-set of the row; its version moves on."""
     expected = row.version
     row.version += 1
     row.dirty = False
-    return [*(getattr(row, name) for name in columns), row.rowid, expected]
+    return (*hot(row), row.rowid, expected)
 
 
 def _compare_and_set(db: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:

@@ -156,7 +156,7 @@ class TestFailure:
         original = rig.handlers["mover"]
         rig.handlers["mover"] = Liar()  # type: ignore[assignment]
         status = rig.run(rig.create("a"))
-        assert (status.code, "not an OperationStatus" in status.message) == ("failed", True)
+        assert (status.code, "not with an OperationStatus" in status.message) == ("failed", True)
 
 
 class TestRetries:

@@ -133,7 +133,7 @@ class TestDescriptors:
             ({"path": "a\x7fb"}, "control characters"),
             ({"path": "\ud800"}, "not valid Unicode"),
             ({"path": "./."}, "names no file"),
-            ({"path": ["a"]}, "neither a path"),
+            ({"path": ["a"]}, "its path must be text"),
             ({"bytes": None}, "must be a whole number"),
             ({"bytes": -1}, "cannot be -1"),
             ({"bytes": 1.5}, "must be a whole number"),
@@ -312,7 +312,7 @@ class TestRecords:
             rig.specification("a", **{field: 7})
 
     def test_the_user_is_a_user(self, rig: Rig) -> None:
-        with pytest.raises(TypeError):
+        with pytest.raises(SpecificationError, match="must be a User, not str"):
             rig.specification("a", user="ada")
 
 
