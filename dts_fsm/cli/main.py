@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 import click
@@ -58,9 +59,6 @@ def _one_line() -> Iterator[None]:
     """Inside, what is raised on purpose, or by the machine's limits, becomes an error of one line."""
     try:
         yield
-    except click.ClickException:
-        _output_error()
-        raise
     except DtsError as error:
         raise click.ClickException(error_line(error)) from error
     except KeyboardInterrupt:
@@ -70,29 +68,25 @@ def _one_line() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read the output has had enough: click sees to that
             raise
-        unwritten = _output_error()
-        raise click.ClickException(unwritable(unwritten) if unwritten else error_line(_told(error))) from error
+        told = unwritable(error) if _is_of_output(error) else _told(error)
+        raise click.ClickException(error_line(told)) from error
 
 
-def _output_error() -> OSError | None:
-    """Give why standard output cannot be written, None where it can; nothing tries to write the rest once more.
+def _is_of_output(error: OSError) -> bool:
+    """True where what failed is writing to standard output: only there these modules write.
 
-    What could not be written is still in the buffer: writing that tells the error from those of other files.
+    Whether something is left in the buffer tells nothing: where Python runs unbuffered there is none.
     """
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
-        return error
-    return None
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return error.filename is None and frames[-1].f_globals.get("__name__") in ("click.utils", "rich.console")
 
 
 def _told(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError) and error.filename is None and not os.path.exists(os.curdir):
-        return "the current folder no longer exists: go to another one"
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return "the current folder no longer exists: go to another one"
     return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 

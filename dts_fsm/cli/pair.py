@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -75,8 +73,8 @@ class Pair:
             )
         if source.is_dir() and data_dir is not None and data_dir.resolve().is_relative_to(source):
             raise click.ClickException(
-                f"the folder of the states {data_dir} is inside of the source {source}: what is kept there would itself "
-                "be a part of the source; choose a folder elsewhere"
+                f"the folder of the states {data_dir} is inside of the source {source}: what is kept there would "
+                "itself be a part of the source; choose a folder elsewhere"
             )
         whole = source.is_dir()
         if not whole and not is_unicode(source.name):
@@ -96,23 +94,17 @@ class Pair:
         digest = hashlib.sha256(os.fsencode(source) + b"\0" + os.fsencode(self.destination))
         return self.states / digest.hexdigest()[:16]
 
-    @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """Inside, destination and state folder exist; of the destination what was made goes again, where it is empty.
+    def prepare(self) -> tuple[Path, ...]:
+        """Destination and state folder exist; gives what had to be made for the destination, the innermost first.
 
         Raises:
             OSError: one of them cannot be made.
         """
-        made = [folder for folder in (self.destination, *self.destination.parents) if not folder.exists()]
-        try:
-            self.destination.mkdir(parents=True, exist_ok=True)
-            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.state / MANIFESTS).mkdir(exist_ok=True)
-            yield
-        finally:
-            with suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.state / MANIFESTS).mkdir(exist_ok=True)
+        missing = [folder for folder in (self.destination, *self.destination.parents) if not folder.exists()]
+        self.destination.mkdir(parents=True, exist_ok=True)
+        return tuple(missing)
 
     def config(self, *, workers: int, durable: bool) -> Config:
         """Give the configuration of the pair's installation."""
@@ -212,9 +204,11 @@ class Pair:
             previous = Catalog()
         exclude = list(self.exclude)
         # a store changes while it is in use: it can be no part of the payload
-        for states in {self.states.resolve(), _default_states().resolve()}:
-            if states.is_relative_to(self.folder):
-                exclude.append(escape(states.relative_to(self.folder).as_posix()))
+        exclude += [
+            escape(states.relative_to(self.folder).as_posix())
+            for states in {self.states.resolve(), _default_states().resolve()}
+            if states.is_relative_to(self.folder)
+        ]
         result = scan(self.folder, previous=previous, progress=progress, exclude=exclude)
         # what a former run knew of files that cannot be looked at now is no reason to try to move them
         left_out = {file.path for file in result.skipped}

@@ -30,6 +30,9 @@ MAX_LISTED = 20
 _PIPE_COLUMNS = 10_000
 """The width where nobody looks: lines for other programs are not to be broken."""
 
+_STDOUT = 1
+"""The file descriptor. Source: POSIX, STDOUT_FILENO."""
+
 _GAP, _NARROW = 2, 10
 """Between two columns of a table; and how narrow a column of prose may become."""
 
@@ -92,7 +95,10 @@ def writing_about(fact: str) -> Iterator[None]:
 
 
 def unwritable(error: OSError) -> str:
-    """The sentence for an error of writing to standard output."""
+    """The sentence for an error of writing to standard output; what is still to be written there is given up."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)  # or else Python would try it again at its end, and complain
+    os.close(nowhere)
     return f"standard output could not be written: {error.strerror or error}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -72,7 +72,7 @@ def transfer(
     refuse_odd_file(pair.state / STORE_NAME)
     config = pair.config(workers=workers, durable=not no_durable)
     with ExitStack() as without_transfer, Interruption() as interruption:
-        without_transfer.enter_context(pair.prepared())
+        without_transfer.callback(_remove_empty, pair.prepare())
         with Orchestrator(config) as dts:
             run = _Run(pair, dts, interruption, quiet=quiet)
             with Bars(quiet=quiet) as bars:
@@ -94,6 +94,12 @@ def transfer(
                 num_empty_folders=omissions.num_empty_folders,
             )
     _finish(ctx, pair, summary, omissions, quiet=quiet, as_json=as_json)
+
+
+def _remove_empty(folders: tuple[Path, ...]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _finish(

@@ -18,6 +18,7 @@ import attrs
 from dts_fsm.databases.files import read_file, write_file
 from dts_fsm.errors import InvalidDatabaseConfigError, InvalidDescriptorError, SerializationError
 from dts_fsm.records import Descriptor
+from dts_fsm.records.checks import normal_path
 from dts_fsm.serialization import descriptor_from_resource, descriptor_to_resource, dump_json, load_json
 
 CATALOG_FILE = "datapackage.json"
@@ -67,6 +68,15 @@ class Catalog:
         return by_id
 
     @cached_property
+    def shared_paths(self) -> Mapping[str, tuple[str, ...]]:
+        """The ids of the resources of each path that more than one has: no transfer can have two of these."""
+        ids: dict[str, list[str]] = {}
+        for descriptor in self.descriptors:
+            if descriptor.path is not None:
+                ids.setdefault(normal_path(descriptor.path), []).append(descriptor.id)
+        return {path: tuple(sharing) for path, sharing in ids.items() if len(sharing) > 1}
+
+    @cached_property
     def search_texts(self) -> tuple[str, ...]:
         """For each descriptor what a search for words looks at, one line each, without regard to case."""
         return tuple("\n".join(_search_fields(descriptor)).casefold() for descriptor in self.descriptors)
@@ -83,14 +93,9 @@ def _search_fields(descriptor: Descriptor) -> Iterator[str]:
         yield from (keyword for keyword in keywords if isinstance(keyword, str))
 
 
-def read_catalog(path: Path) -> Catalog:
-    """Give the catalog that a file holds; raises what ``parse_catalog`` raises.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        InvalidDatabaseConfigError: it is too large, is not a regular file, or cannot be read.
-    """
-    return parse_catalog(path, read_file(path, max_bytes=MAX_CATALOG_BYTES))
+def read_catalog(path: Path, *, root: Path | None = None) -> Catalog:
+    """Give the catalog that a file holds; raises what ``read_file`` and ``parse_catalog`` raise."""
+    return parse_catalog(path, read_file(path, max_bytes=MAX_CATALOG_BYTES, root=root))
 
 
 def parse_catalog(path: Path, content: bytes) -> Catalog:
@@ -197,6 +202,27 @@ def _as_written(value: Any, *, indent: int | None = None) -> bytes:
         raise SerializationError("it has text that is not valid Unicode") from error
 
 
+def unwritable(value: Any, place: str = "") -> tuple[str, str] | None:
+    """Give the place (``contributors[0].title``) and the fault of what JSON cannot write in a value, None if it can."""
+    try:
+        _as_written(value)
+    except SerializationError as error:
+        fault = str(error)
+    else:
+        return None
+    if isinstance(value, Mapping):
+        dot = f"{place}." if place else ""
+        inner = [(f"{dot}{key if str(key).isprintable() else ascii(key)}", item) for key, item in value.items()]
+    else:
+        inner = [(f"{place}[{index}]", item) for index, item in enumerate(value)] if isinstance(value, list) else []
+    for inner_place, item in inner:
+        if found := unwritable(item, inner_place):
+            return found
+    if isinstance(value, float):
+        fault = f"the number {value} is not finite, which JSON cannot write"
+    return place, fault
+
+
 def _reason(error: Exception) -> str:
     resource_id = getattr(error, "resource_id", None)
     return str(error).removeprefix(f"the descriptor {resource_id!r} cannot be used: ")
@@ -209,13 +235,18 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
     one with faults.
 
     Raises:
-        SerializationError: a property is not a JSON value.
+        SerializationError: a property is not a JSON value; the message names file and place.
         OSError: the file cannot be written.
     """
     name = frictionless_name(path.absolute().parent.name) or "catalog"
     package = {"name": name, "profile": "data-package"} | dict(catalog.properties)
     package["resources"] = list(_resources(catalog.descriptors, catalog.unsized))
-    write_file(path, _as_written(package, indent=2) + b"\n")
+    try:
+        content = _as_written(package, indent=2) + b"\n"
+    except SerializationError as error:
+        place, fault = unwritable(package) or ("", str(error))
+        raise SerializationError(f"{path}: {place}: {fault}") from error
+    write_file(path, content)
 
 
 def _resources(descriptors: Iterable[Descriptor], unsized: frozenset[str]) -> Iterator[dict[str, Any]]:

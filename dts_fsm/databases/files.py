@@ -180,21 +180,36 @@ def write_file(path: Path, content: bytes) -> None:
         os.fsync(folder)
 
 
-def read_file(path: Path, *, max_bytes: int) -> bytes:
+def read_file(path: Path, *, max_bytes: int, root: Path | None = None) -> bytes:
     """Give the content of a regular file of at most ``max_bytes``.
+
+    Args:
+        root: a folder that symbolic links must not lead out of, if the file is below it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InvalidDatabaseConfigError: it is too large, is not a regular file, or cannot be read.
+        InvalidDatabaseConfigError: it is too large, is not a regular file, leads outside ``root``, or cannot be read.
     """
-    with _opened(path) as file:
+    with _opened(path, root) as file:
         return _content(path, file, max_bytes)
 
 
+def _open_file(path: Path, root: Path | None) -> int:
+    if root is None or not path.is_relative_to(root):
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    real_root, real_path = Path(os.path.realpath(root)), Path(os.path.realpath(path))
+    if not real_path.is_relative_to(real_root):
+        raise UnsafePathError(f"it is a symbolic link that leads outside the folder {str(root)!r}: put the file there")
+    # no link is left in that path: one that somebody puts there now is refused
+    return open_beneath(real_root, real_path.relative_to(real_root).as_posix())
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path, root: Path | None) -> Iterator[BinaryIO]:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = _open_file(path, root)
+    except UnsafePathError as error:
+        raise InvalidDatabaseConfigError(str(error), file=str(path)) from error
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -227,10 +242,14 @@ class Rereader(Generic[T]):
     """What a file says, parsed again only after the file has changed (a time, its size or its inode).
 
     May be called from several threads; a file that changes is parsed once.
+
+    Args:
+        parse: makes of a file's path and content what it says.
+        max_bytes, root: see ``read_file``.
     """
 
-    def __init__(self, parse: Callable[[Path, bytes], T], *, max_bytes: int) -> None:
-        self._parse, self._max_bytes = parse, max_bytes
+    def __init__(self, parse: Callable[[Path, bytes], T], *, max_bytes: int, root: Path | None = None) -> None:
+        self._parse, self._max_bytes, self._root = parse, max_bytes, root
         self._lock = threading.Lock()
         self._last: tuple[Path, _Stamp, T] | None = None
 
@@ -241,7 +260,7 @@ class Rereader(Generic[T]):
             FileNotFoundError: there is no such file.
             InvalidDatabaseConfigError: as ``read_file``, and whatever ``parse`` raises.
         """
-        with self._lock, _opened(path) as file:
+        with self._lock, _opened(path, self._root) as file:
             stamp = _stamp(os.fstat(file.fileno()))
             if self._last is None or self._last[:2] != (path, stamp):
                 self._last = path, stamp, self._parse(path, _content(path, file, self._max_bytes))

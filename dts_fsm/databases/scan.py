@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 import re
 from collections import Counter
@@ -13,14 +14,17 @@ from typing import Any
 
 import attrs
 
-from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, frictionless_name, read_catalog, write_catalog
+from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, frictionless_name, read_catalog, unwritable, write_catalog
 from dts_fsm.databases.finding import FoundFile, SkippedFile, find_files
 from dts_fsm.databases.hashing import Progress, hash_files
 from dts_fsm.databases.users import USERS_FILES
-from dts_fsm.errors import InvalidDescriptorError
+from dts_fsm.errors import InvalidDatabaseConfigError, InvalidDescriptorError
 from dts_fsm.records import Checksum, Descriptor
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 
+logger = logging.getLogger(__name__)
+
+_CORRECT = "correct it, or take it out, and run this again"
 _COMPRESSED = {
     "gz": ("gz", "application/gzip"),
     "bgz": ("gz", "application/gzip"),
@@ -131,26 +135,32 @@ def update_catalog(
 ) -> Scan:
     """Leave ``datapackage.json`` in a folder (or ``catalog_file``) with what the folder has now.
 
-    What the file said before is kept as ``scan`` says, and only files that are new or changed are read.
+    What the file said before is kept as ``scan`` says, and only files that are new or changed are read. Resources that
+    share a path are logged with their ids: both are kept, and no transfer can have both.
 
     Raises:
-        InvalidDatabaseConfigError, InvalidDescriptorError: the present file, or a resource of it, cannot be used; it
-            is left as it is.
+        InvalidDatabaseConfigError, InvalidDescriptorError: the present file, a property or a resource of it, cannot be
+            used, or it is a link that leads outside the folder; it is left as it is.
         OSError, ValueError, SerializationError: as ``scan`` and ``write_catalog``.
     """
     path = catalog_file or folder / CATALOG_FILE
     try:
-        previous = read_catalog(path)
+        previous = read_catalog(path, root=folder)
     except FileNotFoundError:
         previous = Catalog()
+    # before hours of hashing, not after them
+    if found := unwritable(dict(previous.properties)):
+        place, fault = found
+        raise InvalidDatabaseConfigError(f"{fault}; {_CORRECT}", file=str(path), key=place or None)
     for resource_id, fault in previous.faults.items():
-        raise InvalidDescriptorError(resource_id, f"{fault}; correct it, or take it out, and run this again")
+        raise InvalidDescriptorError(resource_id, f"{fault}; {_CORRECT}")
     own = path.parent.resolve() / path.name
     excluded = [CATALOG_FILE, *USERS_FILES, *exclude]
     if own.is_relative_to(folder.resolve()):
         excluded.append(escape(own.relative_to(folder.resolve()).as_posix()))
     result = scan(folder, algorithm=algorithm, previous=previous, progress=progress, exclude=excluded)
     write_catalog(path, result.catalog)
+    result.catalog.log_shared_paths(path)
     return result
 
 

@@ -15,6 +15,9 @@ from dts_fsm.records import Descriptor, StagingStatus
 
 logger = logging.getLogger(__name__)
 
+CLOSE_TIMEOUT_S = 10.0
+"""How long ``close`` waits for a copy under way: it stops with the next mebibyte, unless a file system hangs."""
+
 MAX_REMEMBERED = 10_000
 """How many requests are remembered; one that is forgotten and asked for again ends at once: its files are there."""
 
@@ -72,7 +75,10 @@ class StagingQueue:
             return self._statuses.get(request_id, StagingStatus.UNKNOWN)
 
     def close(self) -> None:
-        """End the work within a moment; requests that had not ended are forgotten. Idempotent; ``ask`` begins again."""
+        """End the work within ``CLOSE_TIMEOUT_S``; requests that had not ended are forgotten.
+
+        Idempotent; ``ask`` begins again.
+        """
         with self._lock:
             worker, self._worker = self._worker, None
             self._stopped.set()
@@ -84,7 +90,7 @@ class StagingQueue:
                 if status is not StagingStatus.ACTIVE
             }
         if worker is not None:
-            worker.join()
+            worker.join(CLOSE_TIMEOUT_S)
 
     def _forget(self) -> None:
         if len(self._statuses) >= MAX_REMEMBERED:

@@ -34,18 +34,20 @@ class UserMap:
     Args:
         files: the first of them that exists is read.
         required: whether one must exist; otherwise, without a file, each ORCID is its own local user.
+        root: a folder that symbolic links must not lead out of, for files below it.
     """
 
-    def __init__(self, files: Sequence[Path] = (), *, required: bool = False) -> None:
+    def __init__(self, files: Sequence[Path] = (), *, required: bool = False, root: Path | None = None) -> None:
         self._files, self._required = tuple(files), required
-        self._reader = Rereader(parse_users, max_bytes=MAX_USERS_BYTES)
+        self._reader = Rereader(parse_users, max_bytes=MAX_USERS_BYTES, root=root)
 
     def local_user(self, orcid: str) -> str:
         """Give the local user of this ORCID. Idempotent.
 
         Raises:
             InvalidOrcidError: the ORCID is malformed, or the file does not have it.
-            InvalidDatabaseConfigError: the file has a fault (with line or key), or does not exist and is required.
+            InvalidDatabaseConfigError: the file has a fault (with line or key), leads outside the root, or does not exist
+                and is required.
         """
         if not is_orcid(orcid):
             raise InvalidOrcidError(orcid, "does not have the form dddd-dddd-dddd-dddX")

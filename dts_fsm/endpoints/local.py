@@ -120,9 +120,11 @@ class LocalEndpoint:
         return self._root
 
     def close(self) -> None:
-        """Stop the workers and wait for them; moves that have not ended are forgotten and become LOST.
+        """Stop the workers; moves that have not ended are forgotten and become LOST.
 
-        Idempotent. The endpoint remains usable: the next ``transfer`` starts workers again.
+        Waits for the workers ``CLOSE_TIMEOUT_S`` at most, so that a file system that hangs does not hold the caller; a
+        process may end meanwhile, too. Idempotent. The endpoint remains usable: the next ``transfer`` starts workers
+        again.
         """
         with self._lock:
             pool, self._pool = self._pool, None
@@ -137,8 +139,12 @@ class LocalEndpoint:
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
         """Give for each descriptor's id whether a regular file of its size is at its path, links as for a source.
 
+        A file that this process may not look at (below a folder that it may not search, or with a name that is too
+        long) counts as staged: the move then says what is wrong with that file, and the others are not held up. To
+        wait for such a file would be in vain.
+
         Raises:
-            PermanentError: the root does not exist, or a folder may not be searched.
+            PermanentError: the root does not exist, or may not be read.
             TransientError: the file system cannot answer now.
         """
         where = self._root

@@ -11,6 +11,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -63,15 +64,27 @@ class Connections:
         try:
             writer = self._connect()
             try:
-                # without a write where there is nothing to do: who only asks may not be allowed to write
-                if not is_current(writer, str(path)):
-                    migrate(writer, str(path))
+                self._prepare_schema(writer)
             except BaseException:
                 writer.close()
                 raise
             self._writer: sqlite3.Connection | None = writer
         except sqlite3.Error as error:
             raise translated(error, str(path)) from error
+
+    def _prepare_schema(self, writer: sqlite3.Connection) -> None:
+        # SQLite does not wait for its busy time-out when two connections want to make a new file WAL at once
+        deadline = time.monotonic() + _BUSY_TIMEOUT_S
+        while True:
+            try:
+                # without a write where there is nothing to do: who only asks may not be allowed to write
+                if not is_current(writer, str(self.path)):
+                    migrate(writer, str(self.path))
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _prepare_file(self, create: bool) -> None:
         try:

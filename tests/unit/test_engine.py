@@ -134,6 +134,23 @@ def test_a_cancellation_that_nobody_acknowledges_ends_at_its_deadline(
     assert (survey(row).state, row.reason) == ("canceled", "canceled")
 
 
+def test_a_cancellation_ends_at_its_deadline_even_if_its_provider_cannot_be_asked(
+    engine: Engine, row: TransferRow
+) -> None:
+    row.wanted = "cancel"
+    hear(engine, row)
+    hear(engine, row, at=NOW + 600)
+    assert (survey(row).state, row.reason) == ("canceled", "canceled")
+
+
+def test_no_deadline_passes_before_the_providers_could_be_asked(engine: Engine, row: TransferRow) -> None:
+    late = NOW + 1e6
+    engine.decide(row, late, not_before=late + 60)
+    assert (row.state, row.deadline_at) == ("unknown", late + 60)
+    engine.decide(row, late + 60, not_before=late + 60)
+    assert row.wanted == "expire"
+
+
 def test_a_provider_that_cancels_by_itself_is_named_as_the_reason(engine: Engine, row: TransferRow) -> None:
     hear(engine, row, OperationCode.CANCELED)
     assert (row.state, row.reason) == ("failed", "canceled by the provider")

@@ -236,6 +236,22 @@ class TestRetries:
         assert rig.run(transfer_id).code == "succeeded"
         assert rig.source.finalized == [transfer_id]
 
+    def test_a_source_database_with_a_bug_does_not_undo_the_delivery(self, rig: Rig) -> None:
+        rig.source.faults.add("finalize", KeyError("oops"), times=1000)
+        transfer_id = rig.create("a")
+        assert rig.run(transfer_id).code == "succeeded"
+        assert rig.store.journal()[0].manifest["name"] == "manifest"
+
+    def test_a_destination_that_is_empty_after_a_failed_delivery_is_no_success(self, rig: Rig) -> None:
+        transfer_id = rig.create("a")
+        rig.source_endpoint.faults.add("transfer", lambda: None)  # the move goes well
+        rig.source_endpoint.faults.add("transfer", TransientError("not mounted"), times=1000)
+        while rig.store.status(transfer_id).code != "finalizing":
+            rig.tick()
+            rig.clock.advance(0.1)
+        rig.destination_endpoint.files.clear()
+        assert rig.run(transfer_id).code == "failed"
+
     def test_a_source_database_that_refuses_to_be_told_does_not_undo_the_delivery(self, rig: Rig) -> None:
         rig.source.faults.add("finalize", PermanentError("never"))
         assert rig.run(rig.create("a")).code == "succeeded"
@@ -416,6 +432,27 @@ class TestDeadlines:
         assert rig.store.status(transfer_id).num_bytes_transferred == 5
         rig.clock.advance(20)
         assert rig.run(transfer_id).reason == "deadline"
+
+    def test_what_a_provider_did_while_nobody_asked_is_heard_before_the_deadline_counts(self, rig: Rig) -> None:
+        slow(rig, 1000.0)
+        transfer_id = rig.create("a")
+        rig.tick(4)
+        rig.clock.advance(4 * 86_400)
+        rig.store.close()
+        rig._open()
+        assert rig.run(transfer_id).code == "succeeded"
+
+    def test_what_was_done_in_the_end_is_not_undone_because_it_took_long(self, rig: Rig) -> None:
+        slow(rig, rig.config.service.active_deadline_s + 5)
+        transfer_id = rig.create("a")
+        rig.tick(4)
+        rig.source_endpoint.faults.add("statuses", TransientError("busy"), times=3)
+        rig.source_endpoint.faults.add("cancel", TransientError("busy"), times=3)
+        rig.clock.advance(rig.config.service.active_deadline_s + 1)
+        rig.tick(2)
+        rig.clock.advance(10)
+        slow(rig, 0.0)
+        assert rig.run(transfer_id).code == "succeeded"
 
     def test_an_inactive_transfer_fails_in_the_end(self, rig: Rig) -> None:
         slow(rig, 1e9)

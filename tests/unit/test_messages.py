@@ -67,6 +67,15 @@ def test_a_subscription_to_one_transfer_ends_with_it(rig: Rig, hub: Hub) -> None
         assert messages[-1].status.code == "succeeded"
 
 
+def test_a_subscription_that_has_ended_is_forgotten(rig: Rig, hub: Hub) -> None:
+    transfer_id = rig.create("a")
+    subscriptions = [hub.subscribe(32, 0, transfer_id), hub.subscribe(32, None, transfer_id)]
+    rig.run(transfer_id)
+    for subscription in subscriptions:
+        list(subscription)
+    assert hub._subscriptions == set()
+
+
 def test_iteration_ends_when_the_hub_stops(rig: Rig) -> None:
     hub = Hub(rig.store)
     hub.start()

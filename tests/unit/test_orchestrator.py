@@ -308,6 +308,19 @@ class TestActs:
         with pytest.raises(NothingToRetryError, match=f"already, as {again}"):
             dts.retry(failed, ORCID)
 
+    def test_retry_of_a_transfer_whose_manifest_failed_moves_every_file(
+        self, world: World, dts: Orchestrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.source.add_inline("meta", {"depth": 1})
+        monkeypatch.setattr(world.source_endpoint, "_sees", None)  # it cannot read the manifest any more
+        failed = dts.create(specification("a", "meta"))
+        assert dts.wait(failed, 20).reason == "not found"
+        assert dts.status(failed).num_files_transferred == 1
+        monkeypatch.undo()
+        again = dts.retry(failed, ORCID)
+        assert dts.wait(again, 20).num_files_transferred == 1
+        assert dts.transfer(again).specification.file_ids == ("a", "meta")
+
     def test_only_failed_transfers_are_retried(self, dts: Orchestrator) -> None:
         transfer_id = dts.create(specification())
         dts.wait(transfer_id, 20)

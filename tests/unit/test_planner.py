@@ -88,9 +88,10 @@ class TestRequests:
     def test_instructions_that_are_not_json(self, rig: Rig, instructions: Any) -> None:
         refused(rig, InvalidInstructionsError, "instructions", instructions=instructions)
 
-    def test_instructions_nested_beyond_reason(self, rig: Rig) -> None:
+    @pytest.mark.parametrize("depth", [600, 900, 3000, 100_000])
+    def test_instructions_nested_beyond_reason(self, rig: Rig, depth: int) -> None:
         deep: list[Any] = []
-        for _ in range(100_000):
+        for _ in range(depth):
             deep = [deep]
         refused(rig, InvalidInstructionsError, "instructions", instructions=deep)
 
@@ -158,6 +159,20 @@ class TestDescriptors:
     def test_a_descriptor_that_is_no_object(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(rig, monkeypatch, ["a", "b"])
         refused(rig, InvalidDescriptorError, "must be a JSON object, not list")
+
+    @pytest.mark.parametrize("key", ["id", "name", "path", "bytes", "hash", "endpoint"])
+    def test_further_properties_cannot_replace_what_was_checked(self, key: str) -> None:
+        with pytest.raises(InvalidDescriptorError, match=f"may not be called {key}"):
+            Descriptor(id="a", path="ok", bytes=1, properties={key: "manifest.json"})
+
+    def test_properties_that_are_not_unicode(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        answering(rig, monkeypatch, Descriptor(id="a", path="a", bytes=1, properties={"title": "\ud800"}))
+        refused(rig, InvalidDescriptorError, "not valid Unicode")
+
+    @pytest.mark.parametrize("answer", [None, 3])
+    def test_a_database_that_answers_nonsense(self, rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+        monkeypatch.setattr(rig.source, "descriptors", lambda orcid, ids: answer)
+        refused(rig, UnavailableError, "'source' has a fault: TypeError")
 
     def test_an_id_that_is_described_twice(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(rig, monkeypatch, *[rig.source.descriptors_by_id["a"]] * 2)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from dts_fsm.errors import StoreChartError, StoreError, StoreLeaseLostError
+from dts_fsm.errors import PermanentError, StoreChartError, StoreError, StoreLeaseLostError
 from dts_fsm.records import OperationRequest, Transfer
-from dts_fsm.store import SqliteStore
+from dts_fsm.store import Change, SqliteStore
 from dts_fsm.testing import Rig
 
 
@@ -138,6 +139,125 @@ def test_a_handler_whose_begin_raises_delays_its_own_transfer_only(rig: Rig) -> 
     assert (status.code, status.message) == ("unknown", "ZeroDivisionError: not this one")
     choosy.faulty = False
     assert rig.run(bad).code == "succeeded"
+
+
+def test_a_text_that_is_not_unicode_is_mended_and_harms_nobody(rig: Rig) -> None:
+    rig.source_endpoint.faults.add("transfer", PermanentError("cannot read \udce9t\udce9"))
+    bad, good = rig.create("a"), rig.create("b")
+    assert rig.run(good).code == "succeeded"
+    assert rig.run(bad).message == "move at source: cannot read ?t?"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"handler": "mover", "kind": "move", "endpoint": None},
+        {"handler": "teleporter", "kind": "move", "endpoint": "source"},
+        {"handler": "mover", "kind": "\ud800", "endpoint": "source"},
+    ],
+)
+def test_a_wish_that_cannot_be_carried_out_delays_its_own_transfer_only(rig: Rig, wish: dict[str, Any]) -> None:
+    begin = rig.handlers["mover"].begin
+
+    def asking(transfer: Transfer) -> Sequence[OperationRequest]:
+        return [OperationRequest(**wish)] if "b" in transfer.specification.file_ids else begin(transfer)
+
+    rig.handlers["mover"].begin = asking  # type: ignore[method-assign]
+    bad, good = rig.create("b"), rig.create("a")
+    assert rig.run(good).code == "succeeded"
+    assert rig.store.status(bad).code == "unknown"
+    assert "Error" in rig.store.status(bad).message
+
+
+@pytest.mark.parametrize("fault", [PermanentError("never"), KeyError("oops"), SystemExit()])
+def test_one_operation_that_cannot_be_polled_does_not_harm_those_polled_with_it(
+    rig: Rig, fault: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.source_endpoint.duration_s = 5.0
+    bad, good = rig.create("b"), rig.create("a")
+    rig.tick(4)
+    statuses = rig.source_endpoint.statuses
+    poisoned = rig.source_endpoint.submissions[0]
+
+    def asked(ids: Sequence[UUID]) -> Any:
+        if poisoned in ids:
+            raise fault
+        return statuses(ids)
+
+    monkeypatch.setattr(rig.source_endpoint, "statuses", asked)
+    rig.clock.advance(6.0)
+    assert rig.run(good).code == "succeeded"
+    assert rig.store.status(bad).code in ("active", "failed")
+
+
+def test_a_change_that_cannot_be_stored_keeps_back_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = rig.create("b"), rig.create("a")
+    commit = rig.store.commit
+
+    def failing(changes: Sequence[Change], now: float) -> None:
+        if any(change.transfer.uuid == str(bad) and change.history for change in changes):
+            raise OverflowError("too large for SQLite")
+        commit(changes, now)
+
+    monkeypatch.setattr(rig.store, "commit", failing)
+    with pytest.raises(OverflowError):
+        rig.tick(5)
+    assert rig.run(good).code == "succeeded"
+    assert rig.store.status(bad).message == "OverflowError: too large for SQLite"
+    monkeypatch.undo()
+    assert rig.run(bad).code == "succeeded"
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_polls(rig: Rig) -> None:
+    rig.source_endpoint.duration_s = 5.0
+    transfer_id = rig.create("a")
+    rig.tick(4)
+    rig.clock._now -= 86_400
+    rig.source_endpoint.duration_s = 0.0
+    rig.tick(1)
+    next_poll_at = rig.store.operations(rig.store.rowid(transfer_id))[-1].next_poll_at
+    assert next_poll_at is not None
+    longest_s = max(rig.config.service.poll_interval_s, rig.config.service.max_retry_delay_s)
+    assert next_poll_at.timestamp() - rig.clock.time() <= longest_s
+
+
+def test_who_cannot_use_a_store_s_charts_leaves_its_lease_to_others(rig: Rig, tmp_path: Path) -> None:
+    rig.create("a")
+    with rig.store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET state = 'teleporting'")
+    with pytest.raises(StoreChartError):
+        rig.scheduler.lead()
+    other = SqliteStore(tmp_path / "dts.db")
+    assert other.acquire_lease(rig.clock.time(), 10.0)
+    other.close()
+
+
+def test_answers_to_calls_of_a_former_term_are_not_heard(rig: Rig, tmp_path: Path) -> None:
+    transfer_id = rig.create("a")
+    rig.tick(1)
+    other = SqliteStore(tmp_path / "dts.db")
+    assert other.acquire_lease(rig.clock.time() + 1000, 10.0)
+    with pytest.raises(StoreLeaseLostError):
+        rig.scheduler.tick()
+    rig.scheduler._leave_office()
+    other.close()
+    assert rig.run(transfer_id).code == "succeeded"
+
+
+def test_a_store_that_cannot_be_written_is_not_tried_without_a_pause(
+    running: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    def full(*arguments: Any) -> None:
+        tries.append(time.monotonic())
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(running.store, "commit", full)
+    running.create("a")
+    running.scheduler.wake()
+    assert eventually(lambda: len(tries) >= 3)
+    assert tries[2] - tries[0] >= 0.4
 
 
 def test_ended_transfers_are_pruned_in_time(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -127,6 +128,37 @@ def test_only_the_scheduler_s_process_checkpoints(tmp_path: Path) -> None:
     store.release_lease()
     assert pages() == 0
     store.close()
+
+
+def test_a_scheduler_that_was_frozen_does_not_take_the_lease_back(tmp_path: Path) -> None:
+    frozen, other = SqliteStore(tmp_path / "dts.db"), SqliteStore(tmp_path / "dts.db")
+    assert frozen.acquire_lease(NOW, 10)
+    assert other.acquire_lease(NOW + 20, 10)
+    with pytest.raises(StoreLeaseLostError):
+        frozen.commit([], NOW + 21)
+    assert not frozen.acquire_lease(NOW + 22, 10)
+    other.commit([], NOW + 23)
+    frozen.close()
+    other.close()
+
+
+def test_a_scheduler_that_died_is_replaced_at_once(tmp_path: Path) -> None:
+    dead, other = SqliteStore(tmp_path / "dts.db"), SqliteStore(tmp_path / "dts.db")
+    assert dead.acquire_lease(NOW, 10)
+    os.close(dead._lease._lock_file or -1)  # as the kernel does when a process dies
+    dead._lease._lock_file = None
+    assert other.acquire_lease(NOW + 1, 10)
+    dead.close()
+    other.close()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_path_that_is_no_regular_file_is_refused_without_opening_it(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "dts.db")
+    with pytest.raises(StoreError, match="not a regular file"):
+        SqliteStore(tmp_path / "dts.db")
 
 
 def test_a_commit_that_failed_is_read_again_and_the_next_one_works(tmp_path: Path) -> None:
