@@ -23,7 +23,7 @@ from dts_fsm.errors import (
     PermissionDeniedError,
     SpecificationError,
 )
-from dts_fsm.inquiries import Inquiries, uuid_of
+from dts_fsm.inquiries import Inquiries, check_seconds, uuid_of
 from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
 from dts_fsm.messages import Subscription
 from dts_fsm.records import (
@@ -32,10 +32,15 @@ from dts_fsm.records import (
     Specification,
     TransferRecord,
 )
+from dts_fsm.records.checks import is_unicode
 from dts_fsm.running import Parts, Running, assemble
 from dts_fsm.store import Admission, Store
 
 _log = logging.getLogger(__name__)
+
+
+MAX_KEY_LENGTH = 1000
+"""Of an idempotency key, in characters: it is a name, not a document."""
 
 
 class Orchestrator(Inquiries):
@@ -120,6 +125,7 @@ class Orchestrator(Inquiries):
         Raises:
             NotRunningError: it does not run.
         """
+        check_seconds(timeout_s)
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             running, self._running = self._require(), None
@@ -146,7 +152,8 @@ class Orchestrator(Inquiries):
         """The transfer is stored durably, and will be carried out; gives its id.
 
         Args:
-            idempotency_key: the same key with the same specification gives the same id, without a second transfer.
+            idempotency_key: the same key with the same specification gives the same id, without a second transfer, as
+                long as the first one is remembered: until ``delete_after`` seconds after its end.
 
         Raises:
             IdempotencyConflictError: the key belongs to another specification.
@@ -170,6 +177,8 @@ class Orchestrator(Inquiries):
         keys = [None] * len(listed) if idempotency_keys is None else list(idempotency_keys)
         if len(keys) != len(listed):
             raise SpecificationError(f"{len(listed)} specifications cannot have {len(keys)} idempotency keys")
+        for key in keys:
+            _check_key(key)
         known: dict[int, UUID] = {}
         admissions = []
         now = self._clock.time()
@@ -284,8 +293,10 @@ class Orchestrator(Inquiries):
         Raises:
             TransferNotFoundError: there is no such transfer.
         """
-        if buffer_size < 1:
-            raise SpecificationError(f"buffer_size must be 1 or more, not {buffer_size}")
+        if not _is_count(buffer_size) or buffer_size < 1:
+            raise SpecificationError(f"buffer_size must be a whole number, 1 or more, not {buffer_size!r}")
+        if after is not None and not _is_count(after):
+            raise SpecificationError(f"after must be a message's seq, 0 or more, not {after!r}")
         running = self._require()
         uuid = None if transfer_id is None else uuid_of(transfer_id)
         subscription = running.hub.subscribe(buffer_size, after, uuid)
@@ -298,3 +309,13 @@ class Orchestrator(Inquiries):
     def unsubscribe(self, subscription: Subscription) -> None:
         """The subscription receives nothing more. Idempotent."""
         subscription.close()
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _check_key(key: object) -> None:
+    """Refuse what cannot be an idempotency key."""
+    if key is not None and (not isinstance(key, str) or not is_unicode(key) or not 0 < len(key) <= MAX_KEY_LENGTH):
+        raise SpecificationError(f"an idempotency key must be text of 1 to {MAX_KEY_LENGTH} characters")

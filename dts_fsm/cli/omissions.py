@@ -88,7 +88,7 @@ class Omissions:
     def tell_end(self) -> None:
         """Who reads the end of standard error knows that not everything is there."""
         if self.num_missed:
-            say(f"incomplete: {count(self.num_missed, 'file or folder')} had to be left out, see above")
+            say(f"incomplete: {self.num_missed:,} of the files and folders had to be left out, see above")
 
 
 def is_excluded(path: str, patterns: Sequence[str]) -> bool:

@@ -18,7 +18,6 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -155,15 +154,20 @@ def show_table(
 
 
 def show_facts(to: Console, facts: Iterable[tuple[str, object]]) -> None:
-    """Each fact stands behind its name; those that are "" or None are left out."""
+    """Each fact stands behind its name, and no word of it is broken; those that are "" or None are left out."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, value in facts:
-        if value not in ("", None):
-            table.add_row(Text(f"{name}:"), value if isinstance(value, Text) else Text(printable(value)))
-    unlimited = to.options.update(width=_PIPE_COLUMNS)
-    _print(to, table, Measurement.get(to, unlimited, table).minimum)
+    needed_width = 0
+    cells = [
+        (Text(f"{name}:"), value if isinstance(value, Text) else Text(printable(value)))
+        for name, value in facts
+        if value not in ("", None)
+    ]
+    for name, value in cells:
+        table.add_row(name, value)
+        needed_width = max(needed_width, *map(cell_len, value.plain.split()), 0)
+    _print(to, table, max((name.cell_len for name, _ in cells), default=0) + _GAP + needed_width)
 
 
 def _print(to: Console, table: Table, needed_width: int) -> None:

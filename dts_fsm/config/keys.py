@@ -96,7 +96,10 @@ DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "nmdc": _SERVICE_DATABASE,
 }
 
-_SENSITIVE = re.compile(r"(?:secret|password|passwd|passphrase|token|(?:secret|private|api|access)[_-]?key)s?$", re.I)
+_SENSITIVE = re.compile(
+    r"(?:secret|password|passwd|pwd|passphrase|passcode|authorization|token|(?:secret|private|api|access)[_-]?key)s?$",
+    re.I,
+)
 _MAX_LISTED = 20
 
 

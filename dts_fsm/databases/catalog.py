@@ -43,6 +43,7 @@ class CatalogDatabase:
     searches; the others are not affected. The size of a resource that does not say it is that of its file.
 
     Relative paths start at the endpoint's root, which must be a folder of this machine for them and for an archive.
+    A catalog or users file below the root that is a symbolic link out of it is refused: others may write there.
     (Those of a configuration file start at the file's folder, and are absolute when they come here.)
 
     Args:
@@ -76,11 +77,11 @@ class CatalogDatabase:
         self._endpoint, self._endpoint_name = endpoint, endpoint_name
         self._root = Path(endpoint.root) if endpoint.provider == "local" else None
         self._catalog = self._path("catalog", catalog or CATALOG_FILE)
-        self._reader = Rereader(self._parse, max_bytes=MAX_CATALOG_BYTES)
+        self._reader = Rereader(self._parse, max_bytes=MAX_CATALOG_BYTES, root=self._root)
         if users:
-            self._users = UserMap([self._path("users", users)], required=True)
+            self._users = UserMap([self._path("users", users)], required=True, root=self._root)
         else:
-            self._users = UserMap([self._root / file for file in USERS_FILES] if self._root else [])
+            self._users = UserMap([self._root / file for file in USERS_FILES] if self._root else [], root=self._root)
         self._archive = self._path("archive", archive) if archive else None
         if self._archive is not None and (self._root is None or not self._archive.is_dir()):
             raise self._config_error(
@@ -190,7 +191,7 @@ class CatalogDatabase:
         if missing and self._archive is None:
             raise PermanentError(
                 f"the database {self.name!r} has no archive to stage from, and {len(missing)} files are not at the "
-                f"endpoint {self._endpoint_name!r} with the size that the catalog says: {_listed(missing)}"
+                f"endpoint {self._endpoint_name!r} with the size that the catalog says: {self._sizes(missing)}"
             )
         absent = [file for file in missing if self._archive and size_beneath(self._archive, file.path or "") is None]
         if absent:
@@ -235,6 +236,11 @@ class CatalogDatabase:
                 "more resources of the catalog cannot be used",
                 extra={"action": "read catalog", "database": self.name, "num_faults": len(catalog.faults)},
             )
+        for shared, ids in islice(catalog.shared_paths.items(), _MAX_LISTED):
+            logger.warning(
+                "resources of the catalog have one path: no transfer can have two of them",
+                extra={"action": "read catalog", "database": self.name, "path": shared, "resource_ids": ids},
+            )
         return catalog
 
     def _sized(self, catalog: Catalog, descriptors: Iterator[Descriptor]) -> Iterator[Descriptor]:
@@ -264,6 +270,14 @@ class CatalogDatabase:
             for descriptor in batch:
                 if (descriptor.inline or bool(answers.get(descriptor.id))) is staged:
                     yield descriptor
+
+    def _sizes(self, files: Sequence[Descriptor]) -> str:
+        said = []
+        for file in files[:_MAX_LISTED]:
+            size_bytes = size_beneath(self._root, file.path or "") if self._root else None
+            found = "" if size_bytes in (None, file.bytes) else f", not {size_bytes}"
+            said.append(f"{file.id!r} ({file.bytes} bytes{found})")
+        return ", ".join(said) + _more(files)
 
     def _bring(self, file: Descriptor, stopped: threading.Event) -> None:
         # another request may have brought it since this one was made
@@ -295,5 +309,8 @@ def _is_delay(value: object) -> bool:
 
 
 def _listed(files: Sequence[Descriptor]) -> str:
-    more = f", and {len(files) - _MAX_LISTED} more" if len(files) > _MAX_LISTED else ""
-    return ", ".join(repr(file.id) for file in files[:_MAX_LISTED]) + more
+    return ", ".join(repr(file.id) for file in files[:_MAX_LISTED]) + _more(files)
+
+
+def _more(files: Sequence[Descriptor]) -> str:
+    return f", and {len(files) - _MAX_LISTED} more" if len(files) > _MAX_LISTED else ""

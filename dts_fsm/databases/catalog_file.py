@@ -245,7 +245,7 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
         content = _as_written(package, indent=2) + b"\n"
     except SerializationError as error:
         place, fault = unwritable(package) or ("", str(error))
-        raise SerializationError(f"{path}: {place}: {fault}") from error
+        raise SerializationError(f"{path}: {place or 'the package'}: {fault}") from error
     write_file(path, content)
 
 

@@ -195,11 +195,11 @@ def read_file(path: Path, *, max_bytes: int, root: Path | None = None) -> bytes:
 
 
 def _open_file(path: Path, root: Path | None) -> int:
-    if root is None or not path.is_relative_to(root):
+    if root is None or not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)):
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     real_root, real_path = Path(os.path.realpath(root)), Path(os.path.realpath(path))
     if not real_path.is_relative_to(real_root):
-        raise UnsafePathError(f"it is a symbolic link that leads outside the folder {str(root)!r}: put the file there")
+        raise UnsafePathError(f"it is a symbolic link that leads outside {str(root)!r}: put the file itself there")
     # no link is left in that path: one that somebody puts there now is refused
     return open_beneath(real_root, real_path.relative_to(real_root).as_posix())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import mimetypes
 import re
 from collections import Counter
@@ -14,15 +13,20 @@ from typing import Any
 
 import attrs
 
-from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, frictionless_name, read_catalog, unwritable, write_catalog
+from dts_fsm.databases.catalog_file import (
+    CATALOG_FILE,
+    Catalog,
+    frictionless_name,
+    read_catalog,
+    unwritable,
+    write_catalog,
+)
 from dts_fsm.databases.finding import FoundFile, SkippedFile, find_files
 from dts_fsm.databases.hashing import Progress, hash_files
 from dts_fsm.databases.users import USERS_FILES
 from dts_fsm.errors import InvalidDatabaseConfigError, InvalidDescriptorError
 from dts_fsm.records import Checksum, Descriptor
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM
-
-logger = logging.getLogger(__name__)
 
 _CORRECT = "correct it, or take it out, and run this again"
 _COMPRESSED = {
@@ -136,7 +140,7 @@ def update_catalog(
     """Leave ``datapackage.json`` in a folder (or ``catalog_file``) with what the folder has now.
 
     What the file said before is kept as ``scan`` says, and only files that are new or changed are read. Resources that
-    share a path are logged with their ids: both are kept, and no transfer can have both.
+    share a path are kept: ``Scan.catalog.shared_paths`` names them.
 
     Raises:
         InvalidDatabaseConfigError, InvalidDescriptorError: the present file, a property or a resource of it, cannot be
@@ -160,7 +164,6 @@ def update_catalog(
         excluded.append(escape(own.relative_to(folder.resolve()).as_posix()))
     result = scan(folder, algorithm=algorithm, previous=previous, progress=progress, exclude=excluded)
     write_catalog(path, result.catalog)
-    result.catalog.log_shared_paths(path)
     return result
 
 

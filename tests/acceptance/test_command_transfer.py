@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
@@ -271,6 +272,34 @@ class TestFailure:
         done = self.failed(command, tmp_path / "empty", tmp_path)
         assert done.stderr == f"Error: {tmp_path / 'empty'} has no files to transfer\n"
 
+    def test_a_transfer_that_fails_before_it_begins_makes_no_destination(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        (tmp_path / "empty").mkdir()
+        self.failed(command, tmp_path / "empty", tmp_path)
+        assert not (tmp_path / "archive").exists()
+
+    def test_an_output_that_cannot_be_written_is_told_apart_from_the_transfer(
+        self, command: Command, source: Path, tmp_path: Path
+    ) -> None:
+        with open("/dev/full", "w") as full:
+            moved = command.run("transfer", source, tmp_path / "archive", stdout=full)
+            helped = command.run("--help", stdout=full)
+        lost = "Error: standard output could not be written: No space left on device"
+        assert (moved.returncode, helped.returncode, helped.stderr) == (1, 1, f"{lost}\n")
+        assert moved.stderr == f"{lost}; the transfer itself succeeded: {payload(tmp_path / 'archive')}\n"
+
+    def test_a_current_folder_that_was_removed_is_named_as_the_cause(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "gone").mkdir()
+        move = f"cd gone && rmdir ../gone && exec {sys.executable} -m dts_fsm.cli transfer .. x"
+        done = subprocess.run(
+            ["sh", "-c", move], cwd=tmp_path, env=command.env, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1,
+            "Error: the current folder no longer exists: go to another one",
+        )
+
     def test_a_missing_source_is_wrong_usage(self, command: Command, tmp_path: Path) -> None:
         assert command.run("transfer", tmp_path / "nothing", tmp_path / "archive").returncode == 2
 
@@ -282,6 +311,33 @@ class TestFailure:
 
 
 class TestHostileNames:
+    def test_files_that_are_missed_are_named_even_quietly_and_have_an_exit_status(
+        self, command: Command, tmp_path: Path
+    ) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "good").write_text("good")
+        (source / "link").symlink_to("good")
+        (source / "empty").mkdir()
+        quiet = command.run("transfer", "-q", source, tmp_path / "archive")
+        assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+        (source / os.fsdecode(b"latin-\xe9")).write_text("")
+        told = command.run("transfer", "-q", source, tmp_path / "archive")
+        assert (told.returncode, told.stdout, "link" in told.stderr) == (4, "", False)
+        assert "\nlatin-\\udce9  the path " in told.stderr
+        assert told.stderr.endswith("incomplete: 1 of the files and folders had to be left out, see above\n")
+        assert "1 empty folder\n" in command.run("transfer", source, tmp_path / "archive").stderr
+
+    def test_what_was_left_out_is_still_told_when_the_transfer_goes_on(self, command: Command, tmp_path: Path) -> None:
+        source, destination = large(tmp_path / "source"), tmp_path / "archive"
+        (source / os.fsdecode(b"latin-\xe9")).write_text("")
+        process = command.start("transfer", source, destination, "--no-durable")
+        catch(destination)
+        process.kill()
+        process.wait(30)
+        done = command.run("transfer", "-q", source, destination, "--no-durable")
+        assert (done.returncode, "\nlatin-\\udce9  the path " in done.stderr) == (4, True)
+
     def test_strange_names_arrive_and_impossible_ones_are_listed(self, command: Command, tmp_path: Path) -> None:
         source, destination = tmp_path / "source", tmp_path / "archive"
         source.mkdir()
@@ -311,7 +367,7 @@ class TestHostileNames:
         (source / "link").symlink_to("/etc/passwd")
         os.mkfifo(source / "fifo")
         done = command.run("transfer", source, destination)
-        assert done.returncode == 0
+        assert done.returncode == 4
         assert without_manifest(payload(destination)).keys() == set(good)
         assert "\x1b" not in done.stderr + done.stdout
         for name in ("\\x1b[2Jclear", "line\\nbreak", "latin-\\udce9", "link", "fifo"):

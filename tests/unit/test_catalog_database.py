@@ -383,3 +383,54 @@ def test_an_endpoint_that_says_nothing_of_a_file_does_not_have_it(
     _write(root / "datapackage.json", _resource("a"))
     with pytest.raises(PermanentError, match="no archive"):
         make().stage_files(ADA, ["a"], request_id=uuid4())
+
+
+def test_a_file_of_another_size_is_told_with_both_sizes(root: Path, make: Make) -> None:
+    _write(root / "datapackage.json", _resource("a", bytes=6), _resource("b"))
+    (root / "a.fa").write_bytes(b"1234")
+    with pytest.raises(PermanentError, match=r"'a' \(6 bytes, not 4\), 'b' \(1 bytes\)$"):
+        make().stage_files(ADA, ["a", "b"], request_id=uuid4())
+
+
+def test_resources_with_one_path_are_logged_with_their_ids(
+    root: Path, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write(root / "datapackage.json", _resource("a"), _resource("b", path="a.fa"))
+    assert _ids(make()) == ["a", "b"]
+    assert [("a", "b")] == [record.resource_ids for record in caplog.records]  # type: ignore[attr-defined]
+
+
+def test_a_catalog_or_users_file_that_is_a_link_out_of_the_root_is_refused(root: Path, make: Make) -> None:
+    outside = root.parent / "outside.json"
+    _write(outside, _resource("a"))
+    (root / "datapackage.json").symlink_to(outside)
+    (root / "users.json").symlink_to(outside)
+    database = make()
+    with pytest.raises(InvalidDatabaseConfigError, match=r"datapackage\.json.*symbolic link that leads outside"):
+        database.descriptors(ADA, ["a"])
+    with pytest.raises(InvalidDatabaseConfigError, match=r"users\.json.*symbolic link that leads outside"):
+        database.local_user(ADA)
+    assert _ids(make(catalog=outside)) == ["a"]
+
+
+def test_a_copy_that_hangs_does_not_hold_who_closes(
+    root: Path, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, opened = threading.Event(), threading.Event()
+
+    def hang(*_: Any, **__: Any) -> None:
+        reached.set()
+        opened.wait(DEADLINE_S)
+
+    monkeypatch.setattr(catalog_module, "copy_beneath", hang)
+    monkeypatch.setattr("dts_fsm.databases.staging.CLOSE_TIMEOUT_S", 0.01)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "a.fa").write_bytes(b"x")
+    _write(root / "datapackage.json", _resource("a"))
+    database = make(archive=archive)
+    request_id = database.stage_files(ADA, ["a"], request_id=uuid4())
+    assert reached.wait(DEADLINE_S)
+    database.close()
+    assert database.staging_status([request_id]) == {request_id: StagingStatus.UNKNOWN}
+    opened.set()

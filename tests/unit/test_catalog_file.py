@@ -201,6 +201,48 @@ def test_a_property_that_is_no_json_value_leaves_the_file_as_it_was(tmp_path: Pa
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("datapackage.json", "before")]
 
 
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({"x": {"y": [1, {"z": float("inf")}]}}, r"datapackage\.json: x\.y\[1\]\.z: the number inf is not finite"),
+        ({"title": "\ud800"}, r"datapackage\.json: title: .*not valid Unicode"),
+        ({"x": {"\ud800": 1}}, r"datapackage\.json: x: .*not valid Unicode"),
+        ({"\ud800": {"y": float("nan")}}, r"datapackage\.json: '\\ud800'\.y: the number nan is not finite"),
+        ({"\ud800": 1}, r"datapackage\.json: the package: .*not valid Unicode"),
+    ],
+)
+def test_a_property_that_is_no_json_value_is_named_with_file_and_place(
+    tmp_path: Path, properties: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SerializationError, match=message):
+        write_catalog(tmp_path / "datapackage.json", Catalog(properties=properties))
+
+
+def test_resources_with_one_path_are_told_with_their_ids() -> None:
+    catalog = _parse(FILE, FILE | {"id": "b"}, FILE | {"id": "c", "path": "c"}, FILE | {"id": "d", "path": ".//a.fa"})
+    assert catalog.shared_paths == {"a.fa": ("a", "b", "d")}
+
+
+def test_a_catalog_that_is_a_link_is_read_only_if_it_stays_below_the_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside.json"
+    (root / "sub").mkdir(parents=True)
+    for file in (outside, root / "sub" / "inside.json"):
+        write_catalog(file, Catalog())
+    link = root / "datapackage.json"
+    link.symlink_to("sub/inside.json")
+    assert read_catalog(link, root=root).descriptors == ()
+    (tmp_path / "alias").symlink_to("root")
+    assert read_catalog(tmp_path / "alias" / link.name, root=tmp_path / "alias").descriptors == ()
+    assert read_catalog(outside, root=root).descriptors == ()
+    assert read_catalog(root / ".." / outside.name, root=root).descriptors == ()
+    for target in ("../outside.json", "../missing.json", str(outside), "datapackage.json"):
+        link.unlink()
+        link.symlink_to(target)
+        with pytest.raises(InvalidDatabaseConfigError, match="symbolic link") as caught:
+            read_catalog(link, root=root)
+        assert str(link) == caught.value.file
+
+
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "datapackage.json"
     file.write_text("before", encoding="utf-8")

@@ -21,7 +21,7 @@ from dts_fsm.databases.catalog_file import Catalog, read_catalog
 from dts_fsm.databases.finding import MAX_DEPTH, FoundFile
 from dts_fsm.databases.hashing import ScanProgress, hash_files
 from dts_fsm.databases.scan import Scan, _time, scan, update_catalog
-from dts_fsm.errors import InvalidDescriptorError
+from dts_fsm.errors import InvalidDatabaseConfigError, InvalidDescriptorError
 from dts_fsm.records import Checksum, Descriptor
 from dts_fsm.records.checks import path_fault
 
@@ -370,3 +370,41 @@ def test_a_catalog_of_any_tree_is_read_back_equal_and_nothing_is_hashed_twice(
 def _is_below(path: str, folders: set[str]) -> bool:
     parts = path.split("/")
     return any("/".join(parts[:number]) in folders for number in range(1, len(parts) + 1))
+
+
+@pytest.mark.parametrize(
+    ("package", "key"),
+    [
+        (b'{"resources": [], "x": {"y": [NaN]}}', "x.y[0]"),
+        (b'{"resources": [], "x": 1e999}', "x"),
+        (b'{"resources": [], "title": "\\ud800"}', "title"),
+    ],
+)
+def test_a_property_that_cannot_be_written_again_is_named_before_any_file_is_read(
+    tmp_path: Path, package: bytes, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("dts_fsm.databases.scan.find_files")
+    file = tmp_path / "datapackage.json"
+    file.write_bytes(package)
+    with pytest.raises(InvalidDatabaseConfigError, match="correct it, or take it out") as caught:
+        update_catalog(tmp_path)
+    assert (str(file), key) == (caught.value.file, caught.value.key)
+    assert package == file.read_bytes()
+
+
+def test_a_catalog_that_is_a_link_out_of_the_folder_is_not_updated(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    update_catalog(tmp_path)
+    link = folder / "datapackage.json"
+    link.symlink_to("../datapackage.json")
+    with pytest.raises(InvalidDatabaseConfigError, match="symbolic link that leads outside"):
+        update_catalog(folder)
+    assert link.is_symlink()
+
+
+def test_an_updated_catalog_tells_which_resources_share_a_path(tmp_path: Path) -> None:
+    _write(tmp_path, a="aa")
+    package = {"resources": [{"id": "one", "path": "a"}, {"id": "two", "path": "./a"}]}
+    (tmp_path / "datapackage.json").write_text(json.dumps(package), encoding="utf-8")
+    assert update_catalog(tmp_path).catalog.shared_paths == {"a": ("one", "two")}

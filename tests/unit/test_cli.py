@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from dts_fsm.cli.main import main
 from dts_fsm.cli.transfer import NOBODY
+from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.records import TransferRecord
 from dts_fsm.serialization import structure
 from dts_fsm.statechart import CHARTS, chart_text, load_chart
@@ -93,6 +95,62 @@ class TestPlaces:
         listed = run("list", "--json", "--data-dir", done["state_dir"], variables={"DTS_FSM_CONFIG": str(config)})
         assert [record["id"] for record in json.loads(listed.stdout)] == [done["id"]]
 
+    def test_what_is_no_regular_file_is_refused_before_it_is_opened(
+        self, run: Run, tmp_path: Path, config: Path
+    ) -> None:
+        (tmp_path / "data").mkdir()
+        os.mkfifo(tmp_path / "data" / "dts.db")
+        place = ("--data-dir", tmp_path / "data")
+        for arguments in (
+            *(("list", *place), ("store", "check", *place), ("store", "vacuum", *place)),
+            *(("store", "backup", tmp_path / "copy", *place), ("create", "--config", config), ("run", config)),
+        ):
+            result = run(*arguments)
+            assert (result.exit_code, "is not a regular file" in result.stderr) == (1, True)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            *(("transfer", "", "dst"), ("transfer", ".", ""), ("transfer", ".", "../dst", "--data-dir", "")),
+            *(("list", "--data-dir", ""), ("list", "--config", ""), ("catalog", ""), ("lint", ""), ("run", "")),
+            *(("store", "backup", ""), ("diagram", "--output", "")),
+            *(("status", ""), ("watch", ""), ("list", "--after", ""), ("diagram", "--transfer", "")),
+        ],
+    )
+    def test_an_empty_path_or_id_is_wrong_usage(self, run: Run, arguments: tuple[str, ...]) -> None:
+        result = run(*arguments)
+        assert (result.exit_code, "must not be empty" in result.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            *(("list", "--limit", 2**63), ("journal", "--limit", 2**63), ("watch", "--after", 2**63)),
+            *(("list", "--user", "\udcff"), ("list", "--source", "\udcff"), ("status", "\udcff")),
+        ],
+    )
+    def test_what_no_store_can_have_is_wrong_usage(
+        self, run: Run, done: dict[str, Any], arguments: tuple[object, ...]
+    ) -> None:
+        result = run(*arguments, "--data-dir", done["state_dir"])
+        assert (result.exit_code, "Error: Invalid value for " in result.stderr) == (2, True)
+
+    def test_the_largest_numbers_are_taken(self, run: Run, done: dict[str, Any]) -> None:
+        for name in ("list", "journal"):
+            answer = run(name, "--limit", 2**63 - 1, "--json", "--data-dir", done["state_dir"])
+            assert [record["id"] for record in json.loads(answer.stdout)] == [done["id"]]
+        watched = run("watch", done["id"], "--after", 2**63 - 1, "--data-dir", done["state_dir"])
+        assert (watched.exit_code, watched.stdout) == (0, "")
+
+    def test_a_lack_of_memory_is_one_line(
+        self, run: Run, done: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lacking(*_: object, **__: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(Orchestrator, "transfers", lacking)
+        result = run("list", "--data-dir", done["state_dir"])
+        assert (result.exit_code, result.stderr) == (1, "Error: there is not enough memory for this\n")
+
 
 class TestAnswers:
     def test_json_reads_back_as_the_record(self, run: Run, done: dict[str, Any]) -> None:
@@ -105,6 +163,13 @@ class TestAnswers:
         shown = run(name, "--data-dir", done["state_dir"], variables={"COLUMNS": "80"}).stdout
         assert done["id"] in shown
         assert max(map(len, shown.splitlines())) <= 80
+
+    @pytest.mark.parametrize("name", ["list", "journal", "status", "history", "explain"])
+    def test_ids_and_states_are_whole_where_columns_are_few(self, run: Run, done: dict[str, Any], name: str) -> None:
+        of, of_all = ([], [done["id"]]) if name in ("list", "journal") else ([done["id"]], [])
+        shown = run(name, *of, "--data-dir", done["state_dir"], variables={"COLUMNS": "40"}).stdout
+        words = ["succeeded", *of_all, *(of if name != "history" else [])]
+        assert [word for word in words if re.search(rf"\b{word}\b", shown) is None] == []
 
     @pytest.mark.parametrize("name", ["status", "history", "files", "explain", "watch"])
     def test_every_answer_has_a_form_for_people_and_one_for_programs(
@@ -159,6 +224,12 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("document", "status", "message"),
         [
+            ('{"user": {"orcid": "1"}, "source": "a", "source": "b"}', 1, "has the key 'source' more than once"),
+            (
+                f'{{"source": "files", "destination": "files", "user": {{"orcid": "{ORCID}"}}, "file_ids": "a"}}',
+                1,
+                "file_ids of a specification must be a JSON array, not str",
+            ),
             ("[]", 1, "a specification must be a JSON object"),
             ("{", 1, "not JSON"),
             ('{"user": 3}', 1, "the user of a specification must be a JSON object"),
@@ -215,9 +286,22 @@ class TestCatalog:
         (tmp_path / "link").symlink_to("a")
         (tmp_path / "bell\a").write_text("")
         result = run("catalog", tmp_path)
-        assert (result.exit_code, "\a" in result.output) == (0, False)
+        assert (result.exit_code, "\a" in result.output) == (4, False)
         assert re.search(r"^link +it is a symbolic link", result.stderr, re.MULTILINE)
         assert re.search(r"^bell\\x07 +the path .* control characters", result.stderr, re.MULTILINE)
+
+    def test_files_that_are_missed_are_named_even_quietly_and_have_an_exit_status(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        (tmp_path / "good").write_text("")
+        (tmp_path / "link").symlink_to("good")
+        assert (run("catalog", "-q", tmp_path).exit_code, run("catalog", "-q", tmp_path).output) == (0, "")
+        (tmp_path / "bell\a").write_text("")
+        result = run("catalog", "-q", tmp_path)
+        assert (result.exit_code, result.stdout, "link" in result.stderr) == (4, "", False)
+        assert re.search(r"^bell\\x07 +the path", result.stderr, re.MULTILINE)
+        told = json.loads(run("catalog", "--json", tmp_path).stdout)["skipped"]
+        assert [(item["path"], item["missed"]) for item in told] == [("bell\\x07", True), ("link", False)]
 
 
 class TestCharts:

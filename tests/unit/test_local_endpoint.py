@@ -293,6 +293,50 @@ def test_nobody_may_read_what_permissions_forbid(make_pair: Callable[..., Pair])
         os.chmod(pair.destination.root, 0o755)
 
 
+def test_a_file_that_may_not_be_looked_at_is_left_to_the_move_which_fails_it_alone(
+    make_pair: Callable[..., Pair],
+) -> None:
+    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+        os.chmod(base, 0o755)
+        pair = make_pair(Path(base), executor=executor)
+        closed, open_file = pair.put("closed/file", b"x"), pair.put("open", b"y")
+        long = [
+            attrs.evolve(open_file, id="source", source_path=f"{'n' * 300}/file", destination_path="other"),
+            attrs.evolve(open_file, id="destination", destination_path=f"folder/{'n' * 300}"),
+        ]
+        os.chmod(pair.destination.root, 0o777)
+        os.chmod(Path(pair.source.root, "closed"), 0)
+        descriptors = [
+            Descriptor(id=file.id, path=file.source_path, bytes=1) for file in (closed, open_file, *long)
+        ] + [Descriptor(id="missing", path="missing", bytes=1)]
+        staged = executor.submit(pair.source.files_staged, descriptors).result(DEADLINE_S)
+        ended = pair.move(closed, *long, open_file)
+        os.chmod(Path(pair.source.root, "closed"), 0o755)
+    assert staged == {
+        "closed/file": True,
+        "open": True,
+        "source": True,
+        "destination": True,
+        "missing": False,
+    }
+    assert {
+        ("closed/file", "denied", False),
+        ("source", "name too long", False),
+        ("destination", "name too long", False),
+        ("open", None, False),
+    } == {(outcome.id, outcome.reason, outcome.transient) for outcome in ended.files}
+
+
+def test_a_root_that_may_not_be_read_has_no_answer() -> None:
+    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+        endpoint = LocalEndpoint(root=base)
+        os.chmod(base, 0)
+        asked = executor.submit(endpoint.files_staged, [Descriptor(id="a", path="a", bytes=1)])
+        with pytest.raises(PermanentError, match=base):
+            asked.result(DEADLINE_S)
+        os.chmod(base, 0o700)
+
+
 def _unprivileged() -> Executor:
     """A thread that permissions hold for: root gives its rights to files away, for this thread alone."""
 
@@ -416,6 +460,24 @@ def test_a_closed_endpoint_has_lost_what_was_under_way_and_can_be_used_again(
     assert {"a"} == pair.arrived()
 
 
+def test_a_worker_that_hangs_does_not_hold_who_closes(
+    make_pair: Callable[..., Pair], gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(local, "CLOSE_TIMEOUT_S", 0.01)
+    pair = make_pair(workers=1)
+    first, second = pair.begin(pair.put("a", b"x")), pair.begin(pair.put("b", b"x"))
+    assert gate.reached.wait(DEADLINE_S)
+    hung = {thread for thread in threading.enumerate() if thread.name.startswith("dts-source")}
+    pair.source.close()
+    assert [OperationCode.LOST] * 2 == [pair.status(handle).code for handle in (first, second)]
+    assert [1] == [record.num_threads for record in caplog.records]  # type: ignore[attr-defined]
+    gate.open()
+    for thread in hung:
+        thread.join(DEADLINE_S)
+    assert [False] == [thread.is_alive() for thread in hung]
+    assert pair.arrived() == set()
+
+
 def test_files_that_cannot_be_listed_fail_the_move_transiently(make_pair: Callable[..., Pair]) -> None:
     class Files(tuple[FileTransfer, ...]):
         def __iter__(self) -> Iterator[FileTransfer]:
@@ -468,6 +530,32 @@ def test_a_large_file_needs_a_few_megabytes_of_memory(tmp_path: Path) -> None:
     code, num_bytes, growth_kb = run.stderr.split()
     assert (code, int(num_bytes)) == ("succeeded", 1025 << 20)
     assert int(growth_kb) < 8 << 10
+
+
+def test_a_process_ends_though_a_worker_hangs(tmp_path: Path) -> None:
+    script = """
+        import os, sys, threading
+        from pathlib import Path
+        from uuid import uuid4
+        from dts_fsm.endpoints import LocalEndpoint
+        from dts_fsm.records import FileTransfer
+
+        reached = threading.Event()
+
+        def hang(fd, data):
+            reached.set()
+            threading.Event().wait()
+
+        os.write = hang
+        source = LocalEndpoint(root=sys.argv[1])
+        Path(sys.argv[1], "a").write_bytes(b"x")
+        files = [FileTransfer(id="a", source_path="a", destination_path="b/a", bytes=1)]
+        source.transfer(source, files, operation_id=uuid4())
+        assert reached.wait(30)
+        print("main has ended")
+    """
+    ended = _run(script, tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "main has ended\n"), ended.stderr
 
 
 def test_a_killed_move_is_finished_by_the_same_submission(tmp_path: Path, make_pair: Callable[..., Pair]) -> None:

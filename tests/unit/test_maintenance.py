@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -118,9 +119,25 @@ class TestCheck:
         altered(store, "UPDATE operations SET due_at = NULL")
         assert "nothing would ever wake it" in " ".join(check(store))
 
-    def test_damage_is_a_finding(self, store: Path) -> None:
+    def test_damage_is_a_finding_that_does_not_advise_what_has_just_been_done(self, store: Path) -> None:
         damaged(store)
-        assert check(store) != []
+        findings = check(store)
+        assert (findings != [], "store check" in " ".join(findings)) == (True, False)
+
+    def test_a_file_of_no_database_does_not_advise_what_has_just_been_done(self, tmp_path: Path) -> None:
+        (tmp_path / "text.db").write_text("not a database, but long enough to be taken for one " * 9)
+        (finding,) = check(tmp_path / "text.db")
+        assert ("restore a backup" in finding, "store check" in finding) == (True, False)
+
+    def test_an_empty_file_is_a_finding(self, tmp_path: Path) -> None:
+        (tmp_path / "dts.db").write_bytes(b"")
+        assert [finding.partition(":")[0] for finding in check(tmp_path / "dts.db")] == ["the file is empty"]
+
+    def test_what_is_no_regular_file_is_refused_without_waiting(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "dts.db")
+        for look in (check, vacuum, lambda store: backup(store, tmp_path / "copy.db")):
+            with pytest.raises(StoreError, match="is not a regular file"):
+                look(tmp_path / "dts.db")
 
     def test_what_is_no_store_is_refused_and_left_alone(self, tmp_path: Path) -> None:
         other = tmp_path / "other.db"
@@ -150,6 +167,10 @@ class TestVacuum:
 
 
 class TestIsScheduled:
+    def test_a_named_pipe_in_the_lock_files_place_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "dts.db.lock")
+        assert is_scheduled(tmp_path / "dts.db") is False
+
     def test_it_is_true_while_a_process_is_the_scheduler(self, rig: Rig, tmp_path: Path) -> None:
         answers = [is_scheduled(tmp_path / "none.db"), is_scheduled(rig.store.path)]
         rig.tick()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,18 @@ class TestLife:
         assert store.status(transfer_id).code == "succeeded"
         store.close()
 
+    def test_no_thread_of_ours_is_left_after_stopping(self, world: World) -> None:
+        dts = world.orchestrator()
+        for _ in range(5):
+            with dts:
+                subscriptions = [dts.subscribe(), dts.subscribe(after=0)]
+                dts.wait(dts.create(specification()), 20)
+            assert [list(subscription) for subscription in subscriptions][0] != []
+        deadline = time.monotonic() + 10
+        while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("dts-")]:
+            assert time.monotonic() < deadline, left
+            threading.Event().wait(0.01)
+
     def test_stop_gives_up_waiting_for_a_tick_after_its_time(self, world: World) -> None:
         release, stuck = threading.Event(), threading.Event()
 
@@ -251,6 +264,11 @@ class TestCreate:
     def test_keys_and_specifications_must_be_equally_many(self, dts: Orchestrator) -> None:
         with pytest.raises(SpecificationError, match="1 specifications cannot have 2"):
             dts.create_many([specification()], idempotency_keys=["k", "l"])
+
+    @pytest.mark.parametrize("key", ["", 5, "\ud800", "k" * 1001, b"k"])
+    def test_a_key_is_a_short_text(self, dts: Orchestrator, key: Any) -> None:
+        with pytest.raises(SpecificationError, match="idempotency key must be text"):
+            dts.create(specification(), idempotency_key=key)
 
     def test_a_plan_stores_nothing(self, dts: Orchestrator) -> None:
         plan = dts.plan(specification("a", "b"))
@@ -411,6 +429,32 @@ class TestAnswers:
         assert dts.journal(stop=now - timedelta(minutes=5)) == []
         with pytest.raises(SpecificationError, match="time zone"):
             dts.journal(datetime.now())
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda dts: dts.transfers(limit=0),
+            lambda dts: dts.transfers(limit=2**70),
+            lambda dts: dts.transfers(limit="x"),
+            lambda dts: dts.transfers(state="asleep"),
+            lambda dts: dts.transfers(user="\ud800"),
+            lambda dts: dts.transfers(source=7),
+            lambda dts: dts.journal(limit=-1),
+            lambda dts: dts.journal(status="asleep"),
+            lambda dts: dts.journal("yesterday"),
+            lambda dts: dts.wait(uuid4(), timeout_s="soon"),
+            lambda dts: dts.stop("soon"),
+            lambda dts: dts.subscribe("many"),
+            lambda dts: dts.subscribe(True),
+            lambda dts: dts.subscribe(after=-1),
+            lambda dts: dts.subscribe(after=2**70),
+        ],
+    )
+    def test_questions_that_make_no_sense_are_refused(
+        self, dts: Orchestrator, ask: Callable[[Orchestrator], object]
+    ) -> None:
+        with pytest.raises(SpecificationError):
+            ask(dts)
 
     def test_a_subscriber_hears_every_transition_and_may_leave_twice(self, dts: Orchestrator) -> None:
         subscription = dts.subscribe()

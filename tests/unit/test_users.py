@@ -160,3 +160,13 @@ def test_a_folder_or_fifo_in_the_place_of_the_file_is_refused_without_blocking(t
     for name in ("folder.csv", "fifo.csv"):
         with pytest.raises(InvalidDatabaseConfigError, match="not a regular file"):
             UserMap([tmp_path / name]).local_user(ADA)
+
+
+def test_a_users_file_that_is_a_link_out_of_the_root_is_refused_and_one_outside_may_be_named(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "users.csv"
+    root.mkdir()
+    outside.write_text(f"{ADA},ada", encoding="utf-8")
+    (root / "users.csv").symlink_to("../users.csv")
+    with pytest.raises(InvalidDatabaseConfigError, match="symbolic link that leads outside"):
+        UserMap([root / "users.json", root / "users.csv"], root=root).local_user(ADA)
+    assert UserMap([outside], required=True, root=root).local_user(ADA) == "ada"
