@@ -74,8 +74,8 @@ class Endpoint(Protocol):
     def statuses(self, ids: Sequence[UUID]) -> Mapping[UUID, OperationStatus]:
         """Give the status of each move; LOST for ids that this endpoint does not know. Idempotent, one call for many.
 
-        An answer that ends a move carries the outcome of every file. It is given as often as it is asked for, until the
-        endpoint forgets the move.
+        An answer that ends a move carries the outcome of every file; only a success in which every file arrived may
+        leave them out. It is given as often as it is asked for, until the endpoint forgets the move.
         """
         ...
 
@@ -148,7 +148,12 @@ class Database(Protocol):
 
 @runtime_checkable
 class Handler(Protocol):
-    """Does the work of one state of a transfer: stager (staging), mover (active), manifestor (finalizing)."""
+    """Does the work of one state of a transfer: stager (staging), mover (active), manifestor (finalizing).
+
+    It may have two things more. ``follow(transfer, request)`` gives the operations that are to be begun after one of
+    its operations has succeeded, pure as ``begin`` is. ``guards`` maps names that a chart uses to predicates on a
+    transfer's row.
+    """
 
     def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:
         """Say which operations the transfer needs in the state that it has just entered.

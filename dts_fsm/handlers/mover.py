@@ -1,4 +1,4 @@
-"""The mover: has the files moved from their source endpoints, and believes only what it can check."""
+"""The mover: has the files moved from their source endpoints, and believes nothing that contradicts itself."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from dts_fsm.records import (
 
 _ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
 _ENDED = (OperationCode.SUCCEEDED, OperationCode.FAILED, OperationCode.CANCELED)
+
+
+_NOT_ARRIVED = "the endpoint says that it has moved the file, and it is not at the destination"
 
 
 class Mover:
@@ -65,7 +68,7 @@ class Mover:
         handles = [operation.handle or operation.submission_id for operation in operations]
         statuses = self._places.endpoint(operations[0].endpoint).statuses(handles)
         return {
-            operation.id: checked(operation, statuses[handle])
+            operation.id: self._checked(operation, statuses[handle])
             for operation, handle in zip(operations, handles, strict=True)
             if handle in statuses
         }
@@ -83,7 +86,25 @@ class Mover:
         status = source.statuses([handle]).get(handle)
         if status is None:
             return OperationStatus(code=OperationCode.RUNNING, handle=handle)
-        return checked(operation, attrs.evolve(status, handle=handle))
+        return self._checked(operation, attrs.evolve(status, handle=handle))
+
+    def _checked(self, operation: Operation, status: OperationStatus) -> OperationStatus:
+        if status.code is OperationCode.SUCCEEDED and not status.files:
+            status = self._looked_after(operation, status)
+        return checked(operation, status)
+
+    def _looked_after(self, operation: Operation, status: OperationStatus) -> OperationStatus:
+        """The status with an outcome for each file, by a look at the destination: the provider told of none."""
+        transfer = operation.transfer
+        there = [attrs.evolve(file.descriptor, path=f"{transfer.folder}/{file.path}") for file in _to_move(operation)]
+        arrived = self._places.endpoint(transfer.destination.endpoint).files_staged(there)
+        outcomes = [
+            FileOutcome(id=file.id, state=FileState.TRANSFERRED, observed_bytes=file.bytes)
+            if arrived.get(file.id, False)
+            else FileOutcome(id=file.id, state=FileState.FAILED, reason="not arrived", error=_NOT_ARRIVED)
+            for file in there
+        ]
+        return attrs.evolve(status, files=tuple(outcomes))
 
 
 def _to_move(operation: Operation) -> list[FileRecord]:
@@ -97,7 +118,7 @@ def _to_move(operation: Operation) -> list[FileRecord]:
 def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
     """Give the status with the outcome of each file that was to be moved, once, and none that contradicts itself.
 
-    A provider may leave out the outcomes when all went well. What it says of size and checksum is compared with the
+    What it says of size and checksum is compared with the
     descriptors; a file it says nothing of, among others that it does speak of, has not arrived.
     """
     if status.code not in _ENDED:

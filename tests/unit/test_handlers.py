@@ -159,6 +159,19 @@ class TestWhatTheMoverBelieves:
 
 
 class TestMover:
+    @pytest.mark.parametrize(("there", "code"), [(10, "succeeded"), (9, "failed"), (None, "failed")])
+    def test_success_without_particulars_is_looked_after_at_the_destination(
+        self, places: Places, disk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, there: int | None, code: str
+    ) -> None:
+        asked = operation(file("a"), handle=uuid4())
+        archive = places.endpoints["archive"]
+        assert isinstance(archive, FakeEndpoint)
+        if there is not None:
+            archive.put(f"{asked.transfer.folder}/a.fa", there)
+        monkeypatch.setattr(disk, "statuses", lambda ids: {ids[0]: status(OperationCode.SUCCEEDED)})
+        found = Mover(places).poll([asked])[asked.id]
+        assert (found.code, len(found.files)) == (code, 1)
+
     def test_nothing_left_to_move_is_success(self, places: Places) -> None:
         for files in ((), (INLINE,), (file("a", FileState.SKIPPED),)):
             assert Mover(places).submit(operation(*files)).code is OperationCode.SUCCEEDED
