@@ -253,7 +253,7 @@ class Orchestrator(Inquiries):
         if record.retried_by is not None:
             raise NothingToRetryError(f"the transfer {record.id} has been retried already, as {record.retried_by}")
         states = {file.id: file.state for file in running.store.files(running.store.rowid(record.id))}
-        arrived = {id_ for id_, state in states.items() if state in (FileState.TRANSFERRED, FileState.SKIPPED)}
+        arrived = {id_ for id_, state in states.items() if state.arrived}
         specification = record.specification
         left = tuple(file_id for file_id in specification.file_ids if file_id not in arrived)
         if all(states.get(file_id) is FileState.INLINE for file_id in left):

@@ -275,8 +275,8 @@ class CatalogDatabase:
         said = []
         for file in files[:_MAX_LISTED]:
             size_bytes = size_beneath(self._root, file.path or "") if self._root else None
-            found = "" if size_bytes in (None, file.bytes) else f", not {size_bytes}"
-            said.append(f"{file.id!r} ({file.bytes} bytes{found})")
+            sizes = "" if size_bytes in (None, file.bytes) else f" (it has {size_bytes} bytes, not {file.bytes})"
+            said.append(f"{file.id!r}{sizes}")
         return ", ".join(said) + _more(files)
 
     def _bring(self, file: Descriptor, stopped: threading.Event) -> None:

@@ -46,8 +46,8 @@ class UserMap:
 
         Raises:
             InvalidOrcidError: the ORCID is malformed, or the file does not have it.
-            InvalidDatabaseConfigError: the file has a fault (with line or key), leads outside the root, or does not exist
-                and is required.
+            InvalidDatabaseConfigError: the file has a fault (with line or key), leads outside the root, or does
+                not exist and is required.
         """
         if not is_orcid(orcid):
             raise InvalidOrcidError(orcid, "does not have the form dddd-dddd-dddd-dddX")

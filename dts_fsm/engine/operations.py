@@ -15,8 +15,6 @@ from dts_fsm.store.rows import Change, HistoryEntry, OperationRow
 Answer = OperationStatus | ProviderError | None
 """What came of a call of a handler: a status, the error that it raised, or None for no news."""
 
-_ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
-
 
 class OperationEngine:
     """Moves operations along their chart, and notes on their transfer what their answers say of it."""
@@ -216,7 +214,7 @@ def _progress(operation: OperationRow, answer: OperationStatus, now: float) -> N
 def _take_files(change: Change, outcomes: Sequence[FileOutcome]) -> None:
     row = change.transfer
     for outcome in outcomes:
-        if outcome.state in _ARRIVED:
+        if outcome.state.arrived:
             row.files_transferred += 1
             row.files_skipped += outcome.state is FileState.SKIPPED
             row.bytes_transferred += outcome.observed_bytes or 0

@@ -12,12 +12,12 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.errors import PermanentError, TransientError
+from dts_fsm.handlers.moves import statuses, stopped
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.manifest import MANIFEST_NAME, manifest_text
 from dts_fsm.records import (
     Checksum,
-    FileState,
     FileTransfer,
     Operation,
     OperationCode,
@@ -29,8 +29,6 @@ from dts_fsm.records import (
 _log = logging.getLogger(__name__)
 
 FINALIZE = "finalize"
-
-_ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
 
 
 class Manifestor:
@@ -79,12 +77,8 @@ class Manifestor:
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
         """Ask the service's endpoint for all deliveries at once; finish those that have arrived."""
-        handles = [operation.handle or operation.submission_id for operation in operations]
-        statuses = self._places.endpoint(operations[0].endpoint).statuses(handles)
         return {
-            operation.id: self._status(operation, statuses[handle])
-            for operation, handle in zip(operations, handles, strict=True)
-            if handle in statuses
+            operation.id: self._status(operation, status) for operation, status in statuses(self._places, operations)
         }
 
     def cancel(self, operation: Operation) -> OperationStatus:
@@ -97,10 +91,7 @@ class Manifestor:
             if submitted.handle is None:
                 return submitted
             handle = submitted.handle
-        service = self._places.endpoint(operation.endpoint)
-        service.cancel(handle)
-        status = service.statuses([handle]).get(handle, OperationStatus(code=OperationCode.RUNNING))
-        return self._status(operation, attrs.evolve(status, handle=handle))
+        return self._status(operation, stopped(self._places, operation, handle))
 
     def _status(self, operation: Operation, status: OperationStatus) -> OperationStatus:
         if status.code is OperationCode.SUCCEEDED:
@@ -143,7 +134,7 @@ class Manifestor:
         arrived = [
             attrs.evolve(file.descriptor, path=f"{folder}/{file.path}")
             for file in operation.files
-            if file.state in _ARRIVED
+            if file.state.arrived
         ]
         if not arrived:
             return False

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from dts_fsm.handlers.moves import statuses, stopped
 from dts_fsm.handlers.places import Places
 from dts_fsm.records import (
     FileOutcome,
@@ -21,7 +22,6 @@ from dts_fsm.records import (
     Transfer,
 )
 
-_ARRIVED = (FileState.TRANSFERRED, FileState.SKIPPED)
 _ENDED = (OperationCode.SUCCEEDED, OperationCode.FAILED, OperationCode.CANCELED)
 
 
@@ -65,12 +65,8 @@ class Mover:
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
         """Ask the source endpoint how its moves stand, all in one call."""
-        handles = [operation.handle or operation.submission_id for operation in operations]
-        statuses = self._places.endpoint(operations[0].endpoint).statuses(handles)
         return {
-            operation.id: self._checked(operation, statuses[handle])
-            for operation, handle in zip(operations, handles, strict=True)
-            if handle in statuses
+            operation.id: self._checked(operation, status) for operation, status in statuses(self._places, operations)
         }
 
     def cancel(self, operation: Operation) -> OperationStatus:
@@ -81,12 +77,7 @@ class Mover:
             handle = self.submit(operation).handle
             if handle is None:
                 return OperationStatus(code=OperationCode.SUCCEEDED)
-        source = self._places.endpoint(operation.endpoint)
-        source.cancel(handle)
-        status = source.statuses([handle]).get(handle)
-        if status is None:
-            return OperationStatus(code=OperationCode.RUNNING, handle=handle)
-        return self._checked(operation, attrs.evolve(status, handle=handle))
+        return self._checked(operation, stopped(self._places, operation, handle))
 
     def _checked(self, operation: Operation, status: OperationStatus) -> OperationStatus:
         if status.code is OperationCode.SUCCEEDED and not status.files:
@@ -111,7 +102,7 @@ def _to_move(operation: Operation) -> list[FileRecord]:
     return [
         file
         for file in operation.files
-        if file.endpoint == operation.endpoint and file.path is not None and file.state not in _ARRIVED
+        if file.endpoint == operation.endpoint and file.path is not None and not file.state.arrived
     ]
 
 
@@ -128,7 +119,7 @@ def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
     outcomes = []
     for file in files:
         outcome = told.get(file.id)
-        if outcome is not None and outcome.state in (*_ARRIVED, FileState.FAILED):
+        if outcome is not None and (outcome.state.arrived or outcome.state is FileState.FAILED):
             outcomes.append(_believed(file, outcome))
         elif status.code is OperationCode.SUCCEEDED and not told:
             outcomes.append(FileOutcome(id=file.id, state=FileState.TRANSFERRED, observed_bytes=file.descriptor.bytes))

@@ -35,6 +35,11 @@ class FileState(enum.StrEnum):
     FAILED = "failed"
     INLINE = "inline"
 
+    @property
+    def arrived(self) -> bool:
+        """True where the file is at the destination, verified, whether it was moved or had been there before."""
+        return self in (FileState.TRANSFERRED, FileState.SKIPPED)
+
 
 @attrs.frozen(kw_only=True)
 class TransferStatus:

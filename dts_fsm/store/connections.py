@@ -80,11 +80,12 @@ class Connections:
                 # without a write where there is nothing to do: who only asks may not be allowed to write
                 if not is_current(writer, str(self.path)):
                     migrate(writer, str(self.path))
-                return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+            else:
+                return
 
     def _prepare_file(self, create: bool) -> None:
         try:

@@ -362,9 +362,9 @@ class StoreSuite:
     def test_a_manifest_that_was_delivered_earlier_is_in_the_journal_at_the_end(self, store: Store) -> None:
         (transfer_id,) = store.create([admission()])
         store.commit([Change(transfer=self.row(store, transfer_id), manifest='{"name": "m"}')], NOW)
-        assert [] == store.journal()
+        assert store.journal() == []
         store.commit([end(self.row(store, transfer_id), at=NOW)], NOW)
-        assert [{"name": "m"}] == [record.manifest for record in store.journal()]
+        assert [record.manifest for record in store.journal()] == [{"name": "m"}]
 
     def test_every_process_creates_asks_and_reads(self, store: Store, open_store: Callable[[], Store]) -> None:
         other = open_store()

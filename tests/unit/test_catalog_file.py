@@ -75,7 +75,7 @@ def test_a_resource_without_a_size_is_told_apart() -> None:
         ({"path": ""}, "path is empty"),
         ({"path": "./"}, "names no file"),
         ({"path": None}, "neither a path nor inline data"),
-        ({"path": 7}, "neither a path nor inline data"),
+        ({"path": 7}, "its path must be text"),
         ({"path": ["a", "b"]}, "one resource for each part"),
         ({"path": "https://example.org/a"}, "is a URL"),
         ({"bytes": -1}, "cannot be -1"),

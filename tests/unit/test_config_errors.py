@@ -583,6 +583,23 @@ def test_no_error_shows_a_value_that_may_be_secret(old: str, new: str) -> None:
     assert SECRET not in everything_shown(error)
 
 
+@pytest.mark.parametrize(
+    "name", ["api_key", "client_secret", "password", "db_pwd", "passcode", "Authorization", "token"]
+)
+@pytest.mark.parametrize(
+    "value", ["{key}: ${{X}}", "{key}: ['${{X}}', '${{']", "{key}: {{inner: '${{X}}${{NOWHERE}}'}}"]
+)
+def test_no_value_of_a_key_that_sounds_of_a_secret_is_shown(name: str, value: str) -> None:
+    provider = "provider: local\n    root: files\n    workers: 2"
+    text = WHOLE.replace(provider, f"provider: theirs\n    {value.format(key=name)}")
+    try:
+        shown = repr(Config.parse(text, environment={"X": SECRET}).endpoints["scratch"].options)
+        shown += repr(Config.parse(text, environment={"X": SECRET}))
+    except ConfigurationError as error:
+        shown = everything_shown(error)
+    assert SECRET not in shown
+
+
 def test_a_text_that_others_wrote_loses_every_secret_of_a_record() -> None:
     config = Config.parse(SECRET_PLACES, environment={"X": SECRET})
     text = f"cannot log in with {SECRET} as somebody"

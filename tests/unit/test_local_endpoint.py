@@ -469,12 +469,12 @@ def test_a_worker_that_hangs_does_not_hold_who_closes(
     assert gate.reached.wait(DEADLINE_S)
     hung = {thread for thread in threading.enumerate() if thread.name.startswith("dts-source")}
     pair.source.close()
-    assert [OperationCode.LOST] * 2 == [pair.status(handle).code for handle in (first, second)]
-    assert [1] == [record.num_threads for record in caplog.records]  # type: ignore[attr-defined]
+    assert [pair.status(handle).code for handle in (first, second)] == [OperationCode.LOST] * 2
+    assert [record.num_threads for record in caplog.records] == [1]  # type: ignore[attr-defined]
     gate.open()
     for thread in hung:
         thread.join(DEADLINE_S)
-    assert [False] == [thread.is_alive() for thread in hung]
+    assert [thread.is_alive() for thread in hung] == [False]
     assert pair.arrived() == set()
 
 
