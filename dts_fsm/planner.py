@@ -72,7 +72,7 @@ class Planner:
         limit_bytes = self._config.service.max_payload_bytes
         if num_bytes > limit_bytes:
             raise PayloadTooLargeError(num_bytes, limit_bytes)
-        _check_paths(descriptor.path for descriptor in descriptors if descriptor.path is not None)
+        _check_paths([(descriptor.path, descriptor.id) for descriptor in descriptors if descriptor.path is not None])
         return Plan(
             specification=specification,
             destination=destination,
@@ -234,13 +234,14 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _check_paths(paths: Iterable[str]) -> None:
-    """Refuse files that would be written to one place, or to the manifest's."""
-    listed = list(paths)
-    if twice := _repeated(listed):
-        raise DestinationConflictError(f"several files would be written to one path: {', '.join(map(repr, twice))}")
-    taken = set(listed)
-    for path in listed:
+def _check_paths(files: Sequence[tuple[str, str]]) -> None:
+    """Refuse files, as (path, id), that would be written to one place, or to the manifest's."""
+    taken: dict[str, str] = {}
+    for path, file_id in files:
+        if path in taken:
+            raise DestinationConflictError(f"{taken[path]!r} and {file_id!r} would be written to one path: {path!r}")
+        taken[path] = file_id
+    for path in taken:
         parts = path.split("/")
         if parts[0] == MANIFEST_NAME:
             raise DestinationConflictError(

@@ -144,7 +144,7 @@ class Pair:
     def _catalog(self) -> Path:
         """The source's own catalog where it has one with what is to be moved, else the one that is made here."""
         own = self.folder / CATALOG_FILE
-        if own.is_file() and (self.file is None or self._listed(read_catalog(own))):
+        if own.is_file() and (self.file is None or self._listed(read_catalog(own, root=own.parent))):
             return own
         return self.state / CATALOG_FILE
 

@@ -200,7 +200,7 @@ class TestLife:
             with dts:
                 subscriptions = [dts.subscribe(), dts.subscribe(after=0)]
                 dts.wait(dts.create(specification()), 20)
-            assert [list(subscription) for subscription in subscriptions][0] != []
+            assert all(list(subscription) for subscription in subscriptions)
         deadline = time.monotonic() + 10
         while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("dts-")]:
             assert time.monotonic() < deadline, left

@@ -195,8 +195,8 @@ class TestDescriptors:
     @pytest.mark.parametrize(
         ("paths", "words"),
         [
-            (("x", "x"), "several files would be written to one path: 'x'"),
-            (("x/./y", "x/y"), "several files"),
+            (("x", "x"), "'one' and 'two' would be written to one path: 'x'"),
+            (("x/./y", "x/y"), "would be written to one path"),
             (("x", "x/y"), "both a file and the folder of 'x/y'"),
             (("manifest.json", "y"), "kept for the manifest"),
             (("manifest.json/y", "y"), "kept for the manifest"),
