@@ -175,7 +175,7 @@ class Pair:
         path = self._catalog()
         omissions = Omissions()
         if path.parent != self.state:
-            catalog = read_catalog(path)
+            catalog = read_catalog(path, root=path.parent)
             if self.file is None:
                 for resource_id, fault in catalog.faults.items():
                     raise InvalidDescriptorError(resource_id, f"{fault}; correct {path}")

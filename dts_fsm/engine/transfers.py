@@ -178,8 +178,11 @@ class Engine:
 
     def view(self, row: TransferRow) -> Transfer:
         """Give the transfer as handlers see it."""
+        known = row.view
+        if known is not None and known.state == row.state and known.num_unstaged == row.num_unstaged:
+            return known
         static = self._static(row)
-        return Transfer(
+        row.view = Transfer(
             id=row.id,
             state=TransferStatusCode(row.state),
             specification=static.specification,
@@ -188,6 +191,7 @@ class Engine:
             num_unstaged=row.num_unstaged,
             created_at=time_of(row.created_at),
         )
+        return row.view
 
     def _static(self, row: TransferRow) -> Stored:
         if row.stored is None:

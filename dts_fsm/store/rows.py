@@ -7,11 +7,12 @@ still the one that was read. The order of the fields is the order of the columns
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from uuid import UUID, uuid5
 
 import attrs
 
-from dts_fsm.records import Destination, FileOutcome, OperationRequest, SourceSummary, Specification
+from dts_fsm.records import Destination, FileOutcome, OperationRequest, SourceSummary, Specification, Transfer
 
 
 def time_of(seconds: float) -> datetime:
@@ -61,7 +62,7 @@ class OperationRow:
     lost: bool = False
     dirty: bool = False
 
-    @property
+    @cached_property
     def id(self) -> UUID:
         """The operation's public id."""
         return UUID(self.uuid)
@@ -77,7 +78,7 @@ class TransferRow:
     """One transfer: the model of the transfer chart's machine, with its operations, oldest first.
 
     ``wishes`` and ``journal_due`` are what the chart's callbacks have asked for in the present transition,
-    ``succeeded`` the operations that have just done so; ``stored`` is filled in when somebody needs it.
+    ``succeeded`` the operations that have just done so; ``stored`` and ``view`` are filled in when somebody needs them.
     """
 
     rowid: int
@@ -106,9 +107,10 @@ class TransferRow:
     succeeded: list[OperationRow] = attrs.Factory(list)
     journal_due: bool = False
     stored: Stored | None = None
+    view: Transfer | None = None
     dirty: bool = False
 
-    @property
+    @cached_property
     def id(self) -> UUID:
         """The transfer's public id."""
         return UUID(self.uuid)
