@@ -98,7 +98,7 @@ class Scheduler:
         self._set_back: dict[int, float] = {}
         self._leading = False
         self._renew_at = 0.0
-        self._no_deadline_before = 0.0
+        self._in_office_since = self._no_deadline_before = 0.0
         self._last_tick_at = 0.0
         self._term = 0
         self._one_by_one = False
@@ -142,9 +142,8 @@ class Scheduler:
             operations = {operation.rowid: operation for operation in row.operations}
             heard = [(operations[number], answer) for number, answer in answers.get(rowid, ()) if number in operations]
             try:
-                change = self._engine.decide(
-                    row, now, answers=heard, requests=requests[rowid], not_before=self._no_deadline_before
-                )
+                not_before = self._no_deadline_before if row.updated_at < self._in_office_since else 0.0
+                change = self._engine.decide(row, now, answers=heard, requests=requests[rowid], not_before=not_before)
             except Exception as error:
                 change = self._complain(row, error, now)
             if _has_news(change):
@@ -213,6 +212,8 @@ class Scheduler:
         polls: defaultdict[tuple[str, str], list[_View]] = defaultdict(list)
         calls = 0
         for row in current.values():
+            if row.rowid in self._set_back:
+                continue  # what is in memory of it was not written
             for operation in row.operations:
                 if operation.state in ENDED or operation.state == "pending" or operation.endpoint in full:
                     continue
@@ -323,6 +324,7 @@ class Scheduler:
         self._fresh.clear()
         self._bring_forward(now)
         # nobody may have asked the providers for a while: what they did meanwhile is heard before a deadline passes
+        self._in_office_since = now
         self._no_deadline_before = now + 2 * self._settings.poll_interval_s + self._settings.call_timeout_s
         _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
 

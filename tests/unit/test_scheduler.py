@@ -203,6 +203,8 @@ def test_a_change_that_cannot_be_stored_keeps_back_no_other(rig: Rig, monkeypatc
     with pytest.raises(OverflowError):
         rig.tick(5)
     assert rig.run(good).code == "succeeded"
+    # nothing was asked of the provider that was not written before
+    assert len(rig.source_endpoint.submissions) == 2
     assert rig.store.status(bad).message == "OverflowError: too large for SQLite"
     monkeypatch.undo()
     assert rig.run(bad).code == "succeeded"
@@ -270,6 +272,18 @@ def test_ended_transfers_are_pruned_in_time(tmp_path: Path) -> None:
     assert eventually(lambda: rig.store.transfers() == [])
     assert rig.scheduler.stop(10.0)
     assert [record.id for record in rig.store.journal()] == [transfer_id]
+    rig.close()
+
+
+def test_a_deadline_of_this_term_of_office_is_kept_to_the_second(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, active_deadline_s=1.0)
+    rig.source.add("a", b"x")
+    rig.source_endpoint.duration_s = 1e6
+    transfer_id = rig.create("a")
+    rig.tick(4)
+    rig.clock.advance(1.0)
+    rig.tick(4)
+    assert rig.store.status(transfer_id).reason == "deadline"
     rig.close()
 
 
