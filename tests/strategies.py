@@ -231,7 +231,8 @@ def _values(hint: Any, name: str) -> st.SearchStrategy[Any]:
     if hint is int:
         return st.integers(0, 2**62)
     if hint is str:
-        return st.text(min_size=1) if name == "id" or name.endswith("_path") else st.text()
+        named = name in ("id", "handler", "kind", "endpoint") or name.endswith("_path")
+        return st.text(min_size=1 if named else 0)
     if hint is datetime:
         times = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC))
         return times.map(lambda time: time.replace(fold=0))
