@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def make_source(folder: Path, *, files: int, size_bytes: int) -> dict[str, float]:
-    """The folder has files of this size with different contents, and is on the medium."""
+    """The folder has files of this size with different contents."""
     block = os.urandom(_BLOCK_BYTES)
     for number in range(files):
         with (folder / f"{number:06}.bin").open("wb") as file:
@@ -24,7 +24,6 @@ def make_source(folder: Path, *, files: int, size_bytes: int) -> dict[str, float
             left = size_bytes - file.tell()
             while left:
                 left -= file.write(block[:left])
-    os.sync()
     return {"num_bytes": files * size_bytes}
 
 
@@ -42,7 +41,6 @@ def transfer(folder: Path, *, source: str) -> dict[str, float]:
     specification = Specification(
         source="genomes", destination="archive", file_ids=list(descriptors), user=User(name="Ada", orcid=ORCID)
     )
-    os.sync()  # nothing that was written before is to be paid for here
     with dts, Meter() as meter:
         status = dts.wait(dts.create(specification))
         if status.code != "succeeded":

@@ -6,6 +6,7 @@ its own fixtures; it does not belong to the run, and shows an order of magnitude
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Bench:
         """
         folder = self._folder / f"{name}-{len(self.runs.get(name, ()))}".replace(" ", "-")
         self._told(name)
+        os.sync()  # nothing that was written before is to be paid for now
         self.runs.setdefault(name, []).append(child.run(workload, folder, **arguments))
         return folder
 
