@@ -96,11 +96,10 @@ class Planner:
                 "is malformed: it has the form dddd-dddd-dddd-dddX, for example 0000-0002-1825-0097",
             )
         try:
-            text = dump_json(specification.instructions)
-            same = load_json(text) == specification.instructions and is_unicode(text)
             # the store writes them some levels deeper, and must not be the first to find that this is too deep
-            dump_json(_nested(specification.instructions, 10))
-            unstructure(_nested(specification.instructions, 10))
+            nested = _nested(specification.instructions, 10)
+            text = dump_json(unstructure(nested))
+            same = load_json(text) == nested and is_unicode(text)
         except (SerializationError, RecursionError) as error:
             raise InvalidInstructionsError(f"the instructions cannot be written as JSON: {error}") from error
         if not same:

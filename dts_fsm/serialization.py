@@ -18,10 +18,9 @@ from cattrs.preconf.json import configure_converter
 
 from dts_fsm.errors import DtsError, SerializationError
 from dts_fsm.records import Checksum, Descriptor
+from dts_fsm.records.specification import DESCRIPTOR_KEYS
 
 T = TypeVar("T")
-
-_DESCRIPTOR_KEYS = ("id", "name", "path", "bytes", "hash", "endpoint")
 
 
 def descriptor_to_resource(descriptor: Descriptor) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def descriptor_to_resource(descriptor: Descriptor) -> dict[str, Any]:
         resource["hash"] = str(descriptor.hash)
     if descriptor.endpoint is not None:
         resource["endpoint"] = descriptor.endpoint
-    return resource | {key: value for key, value in descriptor.properties.items() if key not in resource}
+    return resource | dict(descriptor.properties)
 
 
 def descriptor_from_resource(resource: Any) -> Descriptor:
@@ -45,9 +44,9 @@ def descriptor_from_resource(resource: Any) -> Descriptor:
     """
     if not isinstance(resource, dict):
         raise SerializationError(f"a data resource must be a JSON object, not {type(resource).__name__}")
-    own = {key: resource[key] for key in _DESCRIPTOR_KEYS if key in resource}
+    own = {key: resource[key] for key in DESCRIPTOR_KEYS if key in resource}
     own.setdefault("id", None)
-    rest = {key: value for key, value in resource.items() if key not in _DESCRIPTOR_KEYS}
+    rest = {key: value for key, value in resource.items() if key not in DESCRIPTOR_KEYS}
     return Descriptor(**own, properties=rest)
 
 

@@ -13,6 +13,7 @@ import attrs
 from hypothesis import strategies as st
 
 from dts_fsm.records import Checksum, Descriptor, Specification, User
+from dts_fsm.records.specification import DESCRIPTOR_KEYS
 from dts_fsm.statechart import Chart, GuardDef, StateDef, TransitionDef
 
 T = TypeVar("T")
@@ -174,13 +175,14 @@ COMPONENTS = st.text(
 ).filter(lambda text: text not in (".", ".."))
 PATHS = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)
 CHECKSUMS = st.binary(min_size=32, max_size=32).map(lambda digest: Checksum("sha256", digest.hex()))
-_OWN_KEYS = ("id", "name", "path", "bytes", "hash", "endpoint")
 
 
 @st.composite
 def descriptors(draw: st.DrawFn) -> Descriptor:
     """Descriptors of files and of inline data."""
-    properties = draw(st.dictionaries(st.text().filter(lambda key: key not in (*_OWN_KEYS, "data")), JSON, max_size=3))
+    properties = draw(
+        st.dictionaries(st.text().filter(lambda key: key not in {*DESCRIPTOR_KEYS, "data"}), JSON, max_size=3)
+    )
     file_id, name = draw(st.text(min_size=1)), draw(st.text(min_size=1))
     if draw(st.booleans()):
         return Descriptor(id=file_id, name=name, properties=properties | {"data": draw(JSON)})

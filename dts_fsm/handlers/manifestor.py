@@ -11,6 +11,7 @@ from uuid import UUID
 
 import attrs
 
+from dts_fsm.engine.guards import FINALIZE
 from dts_fsm.errors import PermanentError, TransientError
 from dts_fsm.handlers.moves import statuses, stopped
 from dts_fsm.handlers.places import Places
@@ -27,8 +28,6 @@ from dts_fsm.records import (
 )
 
 _log = logging.getLogger(__name__)
-
-FINALIZE = "finalize"
 
 
 class Manifestor:

@@ -64,7 +64,8 @@ class Specification:
     instructions: Any = None
 
 
-_DESCRIPTOR_KEYS = frozenset({"id", "name", "path", "bytes", "hash", "endpoint"})
+DESCRIPTOR_KEYS = frozenset({"id", "name", "path", "bytes", "hash", "endpoint"})
+"""The properties of a data resource that a descriptor has as attributes; it keeps all others as they are."""
 
 
 @attrs.frozen(kw_only=True, init=False)
@@ -113,7 +114,7 @@ class Descriptor:
         for key, value in (("name", name), ("endpoint", endpoint)):
             if value is not None and not isinstance(value, str):
                 raise InvalidDescriptorError(id, f"its {key} must be text, not {value!r}")
-        if own := sorted(rest.keys() & _DESCRIPTOR_KEYS):
+        if own := sorted(rest.keys() & DESCRIPTOR_KEYS):
             raise InvalidDescriptorError(id, f"its further properties may not be called {', '.join(own)}")
         if path is None and "data" in rest:
             self.__attrs_init__(
