@@ -44,6 +44,8 @@ ENDPOINT_KEYS: Mapping[str, Kind] = {
     "credential": Kind.TEXT,
     "auth": Kind.ANY,
     "root": Kind.TEXT,
+    "concurrency": Kind.COUNT,
+    "rate": Kind.NUMBER,
 }
 DATABASE_KEYS: Mapping[str, Kind] = {
     "name": Kind.TEXT,
@@ -53,6 +55,8 @@ DATABASE_KEYS: Mapping[str, Kind] = {
     "credential": Kind.TEXT,
     "secret": Kind.SECRET,
     "provider": Kind.TEXT,
+    "concurrency": Kind.COUNT,
+    "rate": Kind.NUMBER,
 }
 
 _S3: Mapping[str, Kind] = {

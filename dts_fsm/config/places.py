@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.config.secret import Secret
+from dts_fsm.config.service import optional_rate
 from dts_fsm.errors import (
     ConfigurationError,
     InvalidCredentialConfigError,
@@ -58,6 +59,14 @@ def _options() -> Any:
     return attrs.field(factory=dict, converter=_copied, repr=_keys_only)
 
 
+def _optional_count(section: str, error: type[ConfigurationError]) -> Any:
+    def check(record: Any, _: Any, value: Any) -> None:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1000):
+            raise error("must be a whole number from 1 to 1000", key=f"{section}.{record.key}.concurrency")
+
+    return attrs.field(default=None, validator=check)
+
+
 def check_name(section: str, name: Any, error: type[ConfigurationError]) -> None:
     """Refuse a name that is empty, not text, not printable, or has a colon (custom destinations are cut there)."""
     if not isinstance(name, str) or not name or not name.isprintable() or ":" in name:
@@ -82,6 +91,7 @@ class EndpointConfig:
         provider: who moves the bytes: "local", "s3", "globus", ...
         credential: for the provider, or None.
         root: the folder, in the provider's own terms, below which everything lies.
+        concurrency, rate_per_s: how many of its calls run at once, and begin in a second; None: as in ``service``.
         options: the provider's own keys; values whose key sounds of a secret are ``Secret``.
 
     Raises:
@@ -94,6 +104,8 @@ class EndpointConfig:
     provider: str
     credential: Credential | None = None
     root: str = "/"
+    concurrency: int | None = _optional_count("endpoints", InvalidEndpointConfigError)
+    rate_per_s: float | None = optional_rate("endpoints", InvalidEndpointConfigError)
     options: Mapping[str, Any] = _options()
 
     def __attrs_post_init__(self) -> None:
@@ -130,6 +142,7 @@ class DatabaseConfig:
             that has no functional name.
         credential, secret: for the database's own service, or None.
         provider: its kind where a file says it, else None; ``Config.database_provider`` finds it out.
+        concurrency, rate_per_s: how many of its calls run at once, and begin in a second; None: as in ``service``.
         options: the provider's own keys; values whose key sounds of a secret are ``Secret``, paths are absolute text.
 
     Raises:
@@ -143,6 +156,8 @@ class DatabaseConfig:
     credential: Credential | None = None
     secret: Secret | None = None
     provider: str | None = None
+    concurrency: int | None = _optional_count("databases", InvalidDatabaseConfigError)
+    rate_per_s: float | None = optional_rate("databases", InvalidDatabaseConfigError)
     options: Mapping[str, Any] = _options()
 
     def __attrs_post_init__(self) -> None:

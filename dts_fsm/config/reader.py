@@ -126,6 +126,8 @@ class Reader:
             provider=provider,
             credential=credential,
             root=root,
+            concurrency=values.get("concurrency"),
+            rate_per_s=values.get("rate"),
             options=options,
         )
 
@@ -160,6 +162,8 @@ class Reader:
             credential=self._named_credential(values, path, credentials),
             secret=values.get("secret"),
             provider=provider,
+            concurrency=values.get("concurrency"),
+            rate_per_s=values.get("rate"),
             options={key: value for key, value in values.items() if key not in DATABASE_KEYS},
         )
 

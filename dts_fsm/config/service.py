@@ -6,7 +6,7 @@ stay out of the messages: they might be a secret that went astray.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ import attrs
 
 from dts_fsm.config.keys import Kind
 from dts_fsm.config.secret import Secret
-from dts_fsm.errors import InvalidServiceConfigError
+from dts_fsm.errors import ConfigurationError, InvalidServiceConfigError
+from dts_fsm.records import Overwrite
 
 # threading's waits overflow at 9.2e9 s: 31 years are long enough.
 _MAX_S = 1e9
@@ -47,6 +48,27 @@ def _number(key: str, default: float, *, unit: str = " s", scale: float = 1, hig
 
 def _float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else value
+
+
+def optional_rate(section: str, error: type[ConfigurationError]) -> Any:
+    """A field for calls per second, or None for no limit of its own."""
+
+    def check(record: Any, _: Any, value: Any) -> None:
+        key = f"{section}.{record.key}.rate" if section != "service" else "service.rate"
+        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MAX_S)
+        if not good:
+            raise error(f"must be a number above 0 to {_MAX_S:.10g} calls/s", key=key)
+
+    metadata = {"key": "rate", "kind": Kind.NUMBER, "scale": 1, "unit": " calls/s"}
+    return attrs.field(default=None, converter=_float, validator=check, metadata=metadata)
+
+
+def _choice(key: str, default: str, values: Collection[str]) -> Any:
+    def check(_: Any, __: Any, value: Any) -> None:
+        if not isinstance(value, str) or value not in values:
+            raise InvalidServiceConfigError(f"must be {' or '.join(map(repr, values))}", key=f"service.{key}")
+
+    return attrs.field(default=default, validator=check, metadata=_plain(key, Kind.TEXT))
 
 
 def _flag(key: str) -> Any:
@@ -121,6 +143,11 @@ class ServiceConfig:
         concurrency: how many calls of one endpoint or database run at once.
         lease_time_s: how long after the scheduling process has vanished another takes over.
         synchronous: "full" survives a power cut; "normal" may lose the last changes in one.
+        rate_per_s: how many calls of one endpoint or database begin in a second; None for no limit.
+        stall_after_s: a running operation without progress for so long is reported as stalled.
+        overwrite: what becomes of a file that is in the place of one to be moved, see ``Overwrite``.
+        partial: what a transfer becomes of which some files arrived and others could not be moved: "fail", or "keep"
+            for one that succeeds with what arrived.
 
     Raises:
         InvalidServiceConfigError: a value has the wrong type or is out of range; ``key`` is the file's key.
@@ -155,16 +182,17 @@ class ServiceConfig:
     call_timeout_s: float = _number("call_timeout", 60.0)
     concurrency: int = _count("concurrency", 8, high=1000)
     lease_time_s: float = _number("lease_time", 10.0)
-    synchronous: Literal["full", "normal"] = attrs.field(default="full", metadata=_plain("synchronous", Kind.TEXT))
+    synchronous: Literal["full", "normal"] = _choice("synchronous", "full", ("full", "normal"))
+    rate_per_s: float | None = optional_rate("service", InvalidServiceConfigError)
+    stall_after_s: float = _number("stall_after", 3600.0)
+    overwrite: Literal["never", "if-different", "always"] = _choice(
+        "overwrite", "if-different", [policy.value for policy in Overwrite]
+    )
+    partial: Literal["fail", "keep"] = _choice("partial", "fail", ("fail", "keep"))
 
     @manifest_dir.default
     def _below_data_dir(self) -> Path:
         return self.data_dir / "manifests"
-
-    @synchronous.validator
-    def _one_of_two(self, _: Any, value: Any) -> None:
-        if value not in ("full", "normal"):
-            raise InvalidServiceConfigError("must be 'full' or 'normal'", key="service.synchronous")
 
     def __attrs_post_init__(self) -> None:
         """Refuse settings that contradict each other."""

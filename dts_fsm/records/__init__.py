@@ -20,7 +20,7 @@ from dts_fsm.records.operations import (
     SourceSummary,
     Transfer,
 )
-from dts_fsm.records.specification import Descriptor, Destination, FileTransfer, Specification, User
+from dts_fsm.records.specification import Descriptor, Destination, FileTransfer, Overwrite, Specification, User
 from dts_fsm.records.status import (
     FileRecord,
     FileState,
@@ -50,6 +50,7 @@ __all__ = [
     "OperationRecord",
     "OperationRequest",
     "OperationStatus",
+    "Overwrite",
     "Plan",
     "SearchFileStatus",
     "SearchParameters",

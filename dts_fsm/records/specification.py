@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -156,6 +157,18 @@ class Descriptor:
         return self.path is None
 
 
+class Overwrite(enum.StrEnum):
+    """What becomes of a file that is in the place of one to be moved; the right content is left as it is.
+
+    NEVER: other content is left as it is, and the file fails with the reason "exists". IF_DIFFERENT: other content is
+    replaced. ALWAYS: the file is moved again and replaced, even where the content is right.
+    """
+
+    NEVER = "never"
+    IF_DIFFERENT = "if-different"
+    ALWAYS = "always"
+
+
 @attrs.frozen(kw_only=True)
 class FileTransfer:
     """One file of a move.
@@ -165,6 +178,7 @@ class FileTransfer:
         source_path, destination_path: relative to the roots of the source and destination endpoints.
         bytes: the size that the file must have, or None where it is not known.
         hash: the checksum that the file must have, or None.
+        overwrite: what becomes of a file that is in its place.
     """
 
     id: str = attrs.field(validator=text(empty=False))
@@ -172,6 +186,7 @@ class FileTransfer:
     destination_path: str = attrs.field(validator=text(empty=False))
     bytes: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole_number))
     hash: Checksum | None = None
+    overwrite: Overwrite = attrs.field(default=Overwrite.IF_DIFFERENT, converter=Overwrite)
 
 
 @attrs.frozen(kw_only=True)

@@ -74,6 +74,10 @@ def test_every_key_of_the_service_is_read_in_its_unit(config: Config) -> None:
         concurrency=3,
         lease_time_s=5.0,
         synchronous="normal",
+        rate_per_s=100.0,
+        stall_after_s=600.0,
+        overwrite="never",
+        partial="keep",
     )
     assert config.service.max_payload_bytes == 500_000_000
 
@@ -104,6 +108,8 @@ def test_every_endpoint_is_read(config: Config) -> None:
             id="0a5e2c1e-7a51-4c0b-9d0b-6f4d6b9a7c11",
             provider="local",
             root=str(DATA / "scratch"),
+            concurrency=4,
+            rate_per_s=20.5,
             options={"workers": 2},
         ),
         "tape": EndpointConfig(key="tape", provider="local", root="/archive/tape/2024"),
@@ -195,6 +201,8 @@ def test_every_database_is_read(config: Config) -> None:
             title="Some genomes",
             organization="A laboratory",
             endpoints={"": "scratch"},
+            concurrency=1,
+            rate_per_s=0.5,
             options={
                 "catalog": str(DATA / "genomes/datapackage.json"),
                 "users": str(DATA / "users.csv"),
