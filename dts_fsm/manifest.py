@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from dts_fsm.records import FileRecord, Transfer
+from dts_fsm.records import FileRecord, FileState, Transfer
 from dts_fsm.serialization import descriptor_to_resource, dump_json
 
 MANIFEST_NAME = "manifest.json"
@@ -25,7 +25,8 @@ def manifest_text(transfer: Transfer, files: Iterable[FileRecord], created: date
     """Give the manifest as JSON text; the same text for the same transfer, files and time.
 
     Args:
-        files: all files of the transfer, inline data included, in any order.
+        files: all files of the transfer, inline data included, in any order; those that failed are no resources, and
+            stand under "missing".
         created: the time that it bears, aware.
     """
     specification = transfer.specification
@@ -35,7 +36,7 @@ def manifest_text(transfer: Transfer, files: Iterable[FileRecord], created: date
         contributor["organization"] = user.organization
     if user.email:
         contributor["email"] = user.email
-    head = {
+    head: dict[str, Any] = {
         "name": "manifest",
         "profile": "data-package",
         "created": created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -45,9 +46,13 @@ def manifest_text(transfer: Transfer, files: Iterable[FileRecord], created: date
         "instructions": specification.instructions,
         "username": transfer.destination.username,
     }
+    ordered = sorted(files, key=lambda file: file.id)
+    missing = [file for file in ordered if file.state is FileState.FAILED]
+    if missing:
+        head["missing"] = [{"id": file.id, "path": file.path, "reason": file.reason} for file in missing]
     # a line for each property and each resource: people can read it, and json's fast encoder can write it
     lines = [f"{dump_json(key)}: {dump_json(value)}" for key, value in head.items()]
-    resources = [dump_json(_resource(file)) for file in sorted(files, key=lambda file: file.id)]
+    resources = [dump_json(_resource(file)) for file in ordered if file.state is not FileState.FAILED]
     lines.append('"resources": [\n  ' + ",\n  ".join(resources) + "\n ]" if resources else '"resources": []')
     return "{\n " + ",\n ".join(lines) + "\n}\n"
 

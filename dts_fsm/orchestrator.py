@@ -240,15 +240,15 @@ class Orchestrator(Inquiries):
         Where every file had arrived (the manifest failed, for instance) all files are moved again.
 
         Raises:
-            NothingToRetryError: the transfer has not ended, has succeeded, or has been retried already.
+            NothingToRetryError: the transfer has not ended, every file has arrived, or it has been retried already.
             PermissionDeniedError: another user asked for it.
             DtsError: what ``create`` raises.
         """
         running = self._require()
         record = self._owned(running, transfer_id, orcid)
-        if record.status.code != "failed":
+        if record.status.code != "failed" and not (record.status.final and record.status.failed_files):
             raise NothingToRetryError(
-                f"the transfer {record.id} is {record.status.code.value}: only failed ones are retried"
+                f"the transfer {record.id} is {record.status.code.value}: only what failed is tried again"
             )
         if record.retried_by is not None:
             raise NothingToRetryError(f"the transfer {record.id} has been retried already, as {record.retried_by}")

@@ -12,7 +12,7 @@ from dts_fsm.cli.arguments import ID, FilePath
 from dts_fsm.cli.options import Place, json_option, optional_place_options
 from dts_fsm.cli.shown import count, emit_json, printable
 from dts_fsm.config import ServiceConfig
-from dts_fsm.engine.guards import TRANSFER_GUARDS, operation_guards
+from dts_fsm.engine.guards import operation_guards, transfer_guards
 from dts_fsm.errors import InvalidServiceConfigError, NotFoundError, StatechartError
 from dts_fsm.records import HistoryRecord
 from dts_fsm.statechart import CHARTS, Chart, chart_text, load_chart, load_chart_file, parse_chart
@@ -124,7 +124,7 @@ def _offers(chart: Chart) -> tuple[Collection[str], Collection[str]]:
     """The callbacks and guards that the engine has for a chart of this name; any other stands for a transfer's."""
     if chart.name == "operation":
         return (), operation_guards(1)
-    return _CALLBACKS, TRANSFER_GUARDS
+    return _CALLBACKS, transfer_guards(keep=False)
 
 
 def _unknown_deadlines(chart: Chart, file: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ import attrs
 from rich.text import Text
 
 from dts_fsm.cli.interruption import INTERRUPTED, Interruption
+from dts_fsm.cli.omissions import INCOMPLETE
 from dts_fsm.cli.progress import Bars
 from dts_fsm.cli.shown import console, count, emit_json, printable, show_listed, size, writing_about
 from dts_fsm.errors import WaitTimeoutError
@@ -22,16 +22,13 @@ SUCCEEDED, FAILED, CANCELED = 0, 1, 3
 
 _LOOK_S = 0.1
 
-_TROUBLED = (FileState.FAILED, FileState.UNSTAGED)
-"""What a file is that kept its transfer from succeeding."""
-
 
 def exit_status(status: TransferStatus) -> int:
     """Give the exit status for a transfer; one that has not ended was interrupted."""
     if not status.final:
         return INTERRUPTED
     if status.code is TransferStatusCode.SUCCEEDED:
-        return SUCCEEDED
+        return INCOMPLETE if status.reason == "partial" else SUCCEEDED
     return CANCELED if status.reason == "canceled" else FAILED
 
 
@@ -53,13 +50,11 @@ class Summary:
 
     Attributes:
         folder: where the payload is, as people find it.
-        troubled: the files that failed, or were not at the source.
         extra: further entries of the JSON document.
     """
 
     record: TransferRecord
     folder: str
-    troubled: tuple[FileRecord, ...]
     extra: dict[str, Any] = attrs.field(factory=dict)
 
     @classmethod
@@ -73,7 +68,6 @@ class Summary:
         return cls(
             record=record,
             folder=folder or f"{record.specification.destination}: {record.folder}",
-            troubled=troubled(dts.files(transfer_id)) if exit_status(record.status) == FAILED else (),
             extra=extra,
         )
 
@@ -91,10 +85,6 @@ class Summary:
             "destination": record.specification.destination,
             "folder": self.folder,
             "seconds": self._seconds(),
-            "failed_files": [
-                {"id": file.id, "path": file.path, "state": file.state.value, "error": reason(file)}
-                for file in self.troubled
-            ],
         }
         return document | self.extra
 
@@ -108,6 +98,8 @@ class Summary:
         if as_json or status.code is TransferStatusCode.SUCCEEDED:
             with writing_about(self._fact()):
                 self._write(as_json=as_json)
+            if not as_json:
+                self._show_failed()
             return
         to = console(err=True)
         files = f"{status.num_files_transferred:,} of {count(status.num_files, 'file')} arrived"
@@ -116,10 +108,19 @@ class Summary:
         state = "canceled" if status.reason == "canceled" else "failed"
         why = f" ({status.reason})" if status.reason not in (None, "canceled") else ""
         to.print(Text(f"{state}{why}: {files}", style="bold red" if state == "failed" else "yellow"))
-        if state == "failed" and not self.troubled:
-            to.print(Text(shown_message(status)))
-        show_listed(to, ("file", "error"), [(file.path or file.id, reason(file)) for file in self.troubled])
+        if state == "failed":
+            if not status.failed_files:
+                to.print(Text(shown_message(status)))
+            self._show_failed()
         to.print(Text(f"transfer {self.record.id}"), soft_wrap=True)
+
+    def _show_failed(self) -> None:
+        to, failed = console(err=True), self.record.status.failed_files
+        errors = {file.error for file in failed}
+        if len(failed) > 1 and len(errors) == 1:
+            to.print(Text(printable(f"{count(len(failed), 'file')}: {errors.pop() or failed[0].reason}")))
+            return
+        show_listed(to, ("file", "error"), [(file.path, file.error or file.reason or "") for file in failed])
 
     def _write(self, *, as_json: bool) -> None:
         if as_json:
@@ -143,6 +144,8 @@ class Summary:
 
     def _success(self) -> str:
         status, seconds = self.record.status, self._seconds() or 0.0
+        if status.reason == "partial":
+            return f"succeeded in part: {status.num_files_transferred:,} of {count(status.num_files, 'file')} arrived"
         skipped = f" ({status.num_files_skipped:,} were there)" if status.num_files_skipped else ""
         speed = f", {size(round(status.num_bytes / seconds))}/s" if seconds > 0 else ""
         return (
@@ -153,11 +156,6 @@ class Summary:
 def shown_message(status: TransferStatus) -> str:
     """Give the message of a status; one that was left empty is the state's name."""
     return status.message or status.code.value
-
-
-def troubled(files: Sequence[FileRecord]) -> tuple[FileRecord, ...]:
-    """Give the files that kept a transfer from succeeding."""
-    return tuple(file for file in files if file.state in _TROUBLED)
 
 
 def reason(file: FileRecord) -> str:

@@ -34,6 +34,12 @@ def _all_succeeded(row: TransferRow) -> bool:
     return all(operation.state == "succeeded" for operation in latest(row))
 
 
+def partly_moved(row: TransferRow) -> bool:
+    """True once every move has ended, some of them failed for good, and some files arrived all the same."""
+    states = {operation.state for operation in latest(row)}
+    return row.phase == "active" and row.files_transferred > 0 and {"failed"} <= states <= {"succeeded", "failed"}
+
+
 def _manifest_delivered(row: TransferRow) -> bool:
     # once the manifest is there the transfer has succeeded, whatever the source database makes of the news
     operations = list(latest(row))
@@ -53,13 +59,17 @@ def _canceled(row: TransferRow) -> bool:
     return row.wanted == CANCEL and not live(row.operations)
 
 
-def _failed_for_good(row: TransferRow) -> bool:
+def _moves_succeeded(row: TransferRow, keep: bool) -> bool:
+    return _all_succeeded(row) or (keep and partly_moved(row))
+
+
+def _failed_for_good(row: TransferRow, keep: bool) -> bool:
     if row.wanted == CANCEL or live(row.operations):
         return False
     if row.wanted == EXPIRE:
         # what was done in the end is not undone because it took long
         return row.suspended_from != "" or not _all_succeeded(row)
-    return any(operation.state == "failed" for operation in latest(row))
+    return any(operation.state == "failed" for operation in latest(row)) and not (keep and partly_moved(row))
 
 
 def _suspended(row: TransferRow) -> bool:
@@ -75,18 +85,24 @@ def _resumed(row: TransferRow, state: str) -> bool:
     return not any(op.state in ("suspended", "canceling") for op in row.operations)
 
 
-TRANSFER_GUARDS: Mapping[str, Callable[[TransferRow], bool]] = {
-    "manifest_delivered": _manifest_delivered,
-    "moves_succeeded": _all_succeeded,
-    "files_staged": _files_staged,
-    "files_unstaged": _files_unstaged,
-    "canceled": _canceled,
-    "failed_for_good": _failed_for_good,
-    "suspended": _suspended,
-    "resumed_staging": partial(_resumed, state="staging"),
-    "resumed_active": partial(_resumed, state="active"),
-    "resumed_finalizing": partial(_resumed, state="finalizing"),
-}
+def transfer_guards(*, keep: bool) -> Mapping[str, Callable[[TransferRow], bool]]:
+    """The guards of the transfer chart.
+
+    Args:
+        keep: a transfer of which some files arrived goes on with those.
+    """
+    return {
+        "manifest_delivered": _manifest_delivered,
+        "moves_succeeded": partial(_moves_succeeded, keep=keep),
+        "files_staged": _files_staged,
+        "files_unstaged": _files_unstaged,
+        "canceled": _canceled,
+        "failed_for_good": partial(_failed_for_good, keep=keep),
+        "suspended": _suspended,
+        "resumed_staging": partial(_resumed, state="staging"),
+        "resumed_active": partial(_resumed, state="active"),
+        "resumed_finalizing": partial(_resumed, state="finalizing"),
+    }
 
 
 def operation_guards(max_attempts: int) -> Mapping[str, Callable[[OperationRow], bool]]:

@@ -49,6 +49,7 @@ class OperationEngine:
 
     def submit(self, change: Change, operation: OperationRow, now: float) -> None:
         """Record the intention to hand the operation over."""
+        operation.reason = None
         self._fire(change, operation, "submit", now, due_at=now)
         operation.submitted = 1
 
@@ -128,7 +129,8 @@ class OperationEngine:
         """Send a failed attempt back to be tried again, or end the operation; True for the former."""
         again = self._guards["attempts_left"](operation)
         retry_at = self._timing.retry_at(operation.attempts + 1, now) if again else None
-        self._fire(change, operation, "retry" if again else "fail", now, message, due_at=retry_at)
+        reason = operation.reason or "transient error"
+        self._fire(change, operation, "retry" if again else "fail", now, message, due_at=retry_at, reason=reason)
         operation.attempts += 1
         return again
 
@@ -137,7 +139,7 @@ class OperationEngine:
         operation.losses += 1
         again_at = now if operation.losses == 1 else self._timing.retry_at(operation.losses - 1, now)
         message = message or "the provider has lost it: it is submitted again"
-        self._fire(change, operation, "retry", now, message, due_at=again_at)
+        self._fire(change, operation, "retry", now, message, due_at=again_at, reason="lost")
         operation.lost = False
 
     def _error(self, change: Change, operation: OperationRow, error: ProviderError, now: float) -> None:
@@ -180,6 +182,7 @@ class OperationEngine:
         message: str = "",
         *,
         due_at: float | None = None,
+        reason: str | None = None,
     ) -> None:
         source = operation.state
         self.machine.fire(operation, event)
@@ -189,9 +192,8 @@ class OperationEngine:
             operation.message = message
         ended = operation.state in ENDED
         operation.due_at = None if ended else now if due_at is None else due_at
-        change.history.append(
-            HistoryEntry(operation, event, source, operation.state, now, message, operation.reason if ended else None)
-        )
+        reason = operation.reason if ended else reason
+        change.history.append(HistoryEntry(operation, event, source, operation.state, now, message, reason))
 
 
 def trouble(operation: OperationRow) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from uuid import uuid4
 
-from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, TRANSFER_GUARDS, latest
+from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, latest, partly_moved, transfer_guards
 from dts_fsm.engine.operations import Answer, OperationEngine, trouble
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import StoreChartError
@@ -61,7 +61,7 @@ class Engine:
     ) -> None:
         self._timing, self._stored, self._handlers = timing, stored, handlers
         self._callbacks: dict[str, Callback] = {"journal.record": _record}
-        guards: dict[str, Guard] = dict(TRANSFER_GUARDS)
+        guards: dict[str, Guard] = dict(transfer_guards(keep=timing.settings.partial == "keep"))
         for name, handler in handlers.items():
             self._callbacks[f"{name}.begin"] = partial(self._begin, handler)
             guards |= getattr(handler, "guards", {})
@@ -212,7 +212,8 @@ class Engine:
     def _fire(self, change: Change, event: str, now: float) -> None:
         row = change.transfer
         source = row.state
-        failure = _failure(row) if event == "fail" else None
+        partly = event == "finalize" and partly_moved(row)
+        failure = _failure(row) if event == "fail" or partly else None
         transition = self.machine.fire(row, event)
         row.dirty = True
         row.message = transition.description
@@ -225,7 +226,10 @@ class Engine:
         elif event == "cancel":
             row.reason = "canceled"
         elif failure is not None:
-            row.reason, row.message = failure
+            row.reason, row.message = ("partial", row.message) if partly else failure
+            change.given_up = failure
+        if row.reason == "partial":
+            row.message += f" {row.num_files - row.files_transferred} of {row.num_files} files could not be moved."
         self._enter(row, now)
         _note(change, event, source, now)
         if row.journal_due:

@@ -22,6 +22,7 @@ from dts_fsm.records.operations import (
 )
 from dts_fsm.records.specification import Descriptor, Destination, FileTransfer, Overwrite, Specification, User
 from dts_fsm.records.status import (
+    FailedFile,
     FileRecord,
     FileState,
     HistoryRecord,
@@ -38,6 +39,7 @@ __all__ = [
     "Destination",
     "EventVerdict",
     "Explanation",
+    "FailedFile",
     "FileOutcome",
     "FileRecord",
     "FileState",

@@ -42,6 +42,22 @@ class FileState(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
+class FailedFile:
+    """A file that did not arrive, and why.
+
+    Attributes:
+        path: below the payload's folder.
+        reason: one or two words ("not found", "denied", "checksum mismatch", ...), or None.
+        error: a sentence, or None.
+    """
+
+    id: str
+    path: str
+    reason: str | None = None
+    error: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TransferStatus:
     """How a transfer stands.
 
@@ -51,7 +67,9 @@ class TransferStatus:
         num_files: how many files are to be moved; inline metadata does not count.
         num_files_transferred: how many have arrived and are verified, the skipped ones included.
         num_files_skipped: how many of them were at the destination before, complete and right.
-        reason: why it failed ("canceled", "staging failed", "deadline", "checksum mismatch", ...), else None.
+        reason: why it failed ("canceled", "staging failed", "deadline", "checksum mismatch", ...); "partial" for one
+            that succeeds with what arrived, see ``service.partial``; else None.
+        failed_files: every file that could not be moved, so far, in order of id; a message's status leaves them out.
         num_bytes, num_bytes_transferred: the same in bytes; the latter includes files still under way.
         created_at, updated_at, completed_at: aware UTC; completed_at is None while the transfer lives.
     """
@@ -62,6 +80,7 @@ class TransferStatus:
     num_files_transferred: int = 0
     num_files_skipped: int = 0
     reason: str | None = None
+    failed_files: tuple[FailedFile, ...] = ()
     num_bytes: int = 0
     num_bytes_transferred: int = 0
     created_at: datetime
@@ -104,6 +123,7 @@ class HistoryRecord:
         event: the statechart's event; "create" for the first record of each machine.
         source, target: the states before and after; source is "" for "create".
         message: a sentence with the particulars, or "".
+        reason: where something failed, one or two words for it, or None.
     """
 
     seq: int
@@ -115,6 +135,7 @@ class HistoryRecord:
     target: str
     time: datetime
     message: str = ""
+    reason: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -128,6 +149,7 @@ class FileRecord:
         observed_bytes, observed_hash: what arrived, or None; the hash is written ``algorithm:hex``.
         attempts: how often a move of it ended, well or badly.
         error: what went wrong last, or None.
+        reason: one or two words for it, or None.
     """
 
     descriptor: Descriptor
@@ -137,6 +159,7 @@ class FileRecord:
     observed_hash: str | None = None
     attempts: int = 0
     error: str | None = None
+    reason: str | None = None
 
     @property
     def id(self) -> str:
@@ -176,10 +199,11 @@ class JournalRecord:
         orcid: the user who asked for it.
         start_time, stop_time: when it was created and when it ended, aware UTC.
         status: "succeeded", "failed" or "canceled".
-        reason: why it failed, else None.
+        reason: why it failed; "partial" for one that succeeded with what arrived; else None.
         payload_size: the sum of the files' sizes in bytes.
         num_files: how many files it had, inline metadata not counted.
         manifest: the manifest as it was delivered, or None where none was.
+        failed_files: every file that could not be moved, in order of id.
     """
 
     id: UUID
@@ -194,3 +218,4 @@ class JournalRecord:
     num_files: int
     description: str = ""
     manifest: Any = None
+    failed_files: tuple[FailedFile, ...] = ()

@@ -66,7 +66,7 @@ _CONTRADICTIONS = {
     "succeeded, and {1} of its files did not arrive": (
         "SELECT uuid, (SELECT count(*) FROM files f WHERE f.transfer = t.id "
         "AND f.state NOT IN ('transferred', 'skipped', 'inline')) AS missing "
-        "FROM transfers t WHERE state = 'succeeded' AND missing > 0"
+        "FROM transfers t WHERE state = 'succeeded' AND reason IS NULL AND missing > 0"
     ),
     "is {1}, and the last entry of its history says {2}": (
         "SELECT uuid, state, (SELECT target FROM history h WHERE h.transfer = t.id AND h.operation IS NULL "
@@ -131,7 +131,7 @@ def check(store: Path) -> list[str]:
             if not findings:
                 db.execute("BEGIN")  # one instant for all queries: a service may be changing what they read
                 findings += _contradictions(db)
-                findings += _unreadable_manifests(db)
+                findings += _unreadable_documents(db)
     except StoreDamagedError as error:
         # not the error's own advice, which is to do what has just been done
         findings.append(f"the file is damaged, restore a backup: {error.__cause__ or error}")
@@ -235,13 +235,14 @@ def _contradictions(db: sqlite3.Connection) -> list[str]:
     ]
 
 
-def _unreadable_manifests(db: sqlite3.Connection) -> list[str]:
+def _unreadable_documents(db: sqlite3.Connection) -> list[str]:
     findings = []
-    for uuid, manifest in db.execute("SELECT uuid, manifest FROM journal WHERE manifest IS NOT NULL"):
-        try:
-            zlib.decompress(manifest)
-        except zlib.error as error:
-            findings.append(f"the manifest of {uuid} in the journal cannot be read: {error}")
+    for uuid, *documents in db.execute("SELECT uuid, manifest, failed_files FROM journal"):
+        for name, document in zip(("manifest", "list of failed files"), documents, strict=True):
+            try:
+                zlib.decompress(document or zlib.compress(b""))
+            except zlib.error as error:
+                findings.append(f"the {name} of {uuid} in the journal cannot be read: {error}")
     return findings
 
 

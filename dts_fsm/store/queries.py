@@ -14,6 +14,7 @@ from uuid import UUID
 from dts_fsm.errors import StoreDamagedError, TransferNotFoundError
 from dts_fsm.records import (
     Descriptor,
+    FailedFile,
     FileRecord,
     FileState,
     HistoryRecord,
@@ -25,7 +26,7 @@ from dts_fsm.records import (
     TransferStatus,
     TransferStatusCode,
 )
-from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
+from dts_fsm.serialization import descriptor_from_resource, from_json, load_json, structure
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.rows import Stored, time_of
 
@@ -45,7 +46,22 @@ SELECT coalesce(sum(files_transferred), 0), coalesce(sum(files_skipped), 0), coa
 FROM operations WHERE transfer = ? AND due_at IS NOT NULL"""
 
 
-def _status(row: Sequence[Any], progress: Sequence[int] = (0, 0, 0)) -> TransferStatus:
+_FAILED_FILES = """
+SELECT file_id, json_extract(descriptor, '$.path'), reason, error
+FROM files WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
+
+
+def failed_files(db: sqlite3.Connection, rowid: int) -> tuple[FailedFile, ...]:
+    """Give the files of a transfer that could not be moved, in order of id."""
+    return tuple(
+        FailedFile(id=id_, path=path, reason=reason, error=error)
+        for id_, path, reason, error in db.execute(_FAILED_FILES, (rowid,)).fetchall()
+    )
+
+
+def _status(
+    row: Sequence[Any], progress: Sequence[int] = (0, 0, 0), failed: tuple[FailedFile, ...] = ()
+) -> TransferStatus:
     state, message, num_files, files, skipped, reason, num_bytes, moved, created, updated, completed = row
     return TransferStatus(
         code=TransferStatusCode(state),
@@ -54,6 +70,7 @@ def _status(row: Sequence[Any], progress: Sequence[int] = (0, 0, 0)) -> Transfer
         num_files_transferred=min(files + progress[0], num_files),
         num_files_skipped=min(skipped + progress[1], num_files),
         reason=reason,
+        failed_files=failed,
         num_bytes=num_bytes,
         num_bytes_transferred=min(moved + progress[2], num_bytes),
         created_at=time_of(created),
@@ -133,7 +150,8 @@ class Queries:
             if row is None:
                 raise TransferNotFoundError(transfer_id)
             progress = db.execute(_LIVE_PROGRESS, (row[0],)).fetchone()
-        return _status(row[1:], progress)
+            failed = failed_files(db, row[0])
+        return _status(row[1:], progress, failed)
 
     def stored(self, rowid: int) -> Stored:
         """Give what never changes of the transfer with this row id."""
@@ -177,13 +195,16 @@ class Queries:
                 (*values, limit),
             ).fetchall()
             progress = [db.execute(_LIVE_PROGRESS, (row[0],)).fetchone() for row in rows]
+            failed = [failed_files(db, row[0]) for row in rows]
         records = []
-        for (_, uuid, retry_of, retried_by, record, *status), moved in zip(rows, progress, strict=True):
+        for (_, uuid, retry_of, retried_by, record, *status), moved, not_moved in zip(
+            rows, progress, failed, strict=True
+        ):
             stored = from_json(record, Stored)
             records.append(
                 TransferRecord(
                     id=UUID(uuid),
-                    status=_status(status, moved),
+                    status=_status(status, moved, not_moved),
                     specification=stored.specification,
                     created_at=time_of(status[8]),
                     folder=stored.destination.folder(uuid),
@@ -198,7 +219,7 @@ class Queries:
         known = self._descriptors.get(rowid)
         with self._connections.reader() as db:
             rows = db.execute(
-                "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, "
+                "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, reason, "
                 f"{'descriptor' if known is None else 'NULL'} FROM files WHERE transfer = ? ORDER BY file_id",
                 (rowid,),
             ).fetchall()
@@ -216,8 +237,9 @@ class Queries:
                 observed_hash=observed_hash,
                 attempts=attempts,
                 error=error,
+                reason=reason,
             )
-            for (endpoint, state, observed_bytes, observed_hash, attempts, error, _), descriptor in zip(
+            for (endpoint, state, observed_bytes, observed_hash, attempts, error, reason, _), descriptor in zip(
                 rows, known, strict=True
             )
         ]
@@ -227,7 +249,8 @@ class Queries:
         with self._connections.reader() as db:
             rowid = self._rowid(db, transfer_id)
             rows = db.execute(
-                "SELECT h.seq, o.uuid, coalesce(o.kind, 'transfer'), h.event, h.source, h.target, h.at, h.message "
+                "SELECT h.seq, o.uuid, coalesce(o.kind, 'transfer'), h.event, h.source, h.target, h.at, h.message, "
+                "h.reason "
                 "FROM history h LEFT JOIN operations o ON o.id = h.operation WHERE h.transfer = ? ORDER BY h.seq",
                 (rowid,),
             ).fetchall()
@@ -242,8 +265,9 @@ class Queries:
                 target=target,
                 time=time_of(at),
                 message=message,
+                reason=reason,
             )
-            for seq, operation, machine, event, source, target, at, message in rows
+            for seq, operation, machine, event, source, target, at, message, reason in rows
         ]
 
     def operations(self, rowid: int) -> list[OperationRecord]:
@@ -322,7 +346,7 @@ class Queries:
         with self._connections.reader() as db:
             rows = db.execute(
                 "SELECT uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, "
-                f"num_files, description, {'manifest' if manifests else 'NULL'} FROM journal "
+                f"num_files, description, failed_files, {'manifest' if manifests else 'NULL'} FROM journal "
                 f"WHERE {' AND '.join(conditions)} ORDER BY stop_time, id LIMIT ?",
                 (*values, -1 if limit is None else limit),
             ).fetchall()
@@ -343,12 +367,9 @@ def _message(row: Sequence[Any]) -> Message:
 
 
 def _journal_record(row: Sequence[Any]) -> JournalRecord:
-    uuid, source, destination, orcid, start, stop, status, reason, size, num_files, description, manifest = row
-    if manifest is not None:
-        try:
-            manifest = load_json(zlib.decompress(manifest))
-        except zlib.error as error:
-            raise StoreDamagedError(f"the manifest of {uuid} in the journal cannot be read: {error}") from error
+    uuid, source, destination, orcid, start, stop, status, reason, size, num_files, description, *packed = row
+    names = ("list of failed files", "manifest")
+    failed, manifest = (_unpacked(uuid, name, document) for name, document in zip(names, packed, strict=True))
     return JournalRecord(
         id=UUID(uuid),
         source=source,
@@ -362,4 +383,14 @@ def _journal_record(row: Sequence[Any]) -> JournalRecord:
         num_files=num_files,
         description=description,
         manifest=manifest,
+        failed_files=tuple(structure(file, FailedFile) for file in failed or ()),
     )
+
+
+def _unpacked(uuid: str, name: str, document: bytes | None) -> Any:
+    if document is None:
+        return None
+    try:
+        return load_json(zlib.decompress(document))
+    except zlib.error as error:
+        raise StoreDamagedError(f"the {name} of {uuid} in the journal cannot be read: {error}") from error

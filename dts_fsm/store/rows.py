@@ -161,7 +161,10 @@ class JournalEntry:
 
 @attrs.define(eq=False)
 class Change:
-    """What one tick does to one transfer: applied whole, or not at all."""
+    """What one tick does to one transfer: applied whole, or not at all.
+
+    ``given_up`` is the reason and the sentence for all files that have neither arrived nor failed by themselves.
+    """
 
     transfer: TransferRow
     history: list[HistoryEntry] = attrs.Factory(list)
@@ -170,6 +173,7 @@ class Change:
     journal: JournalEntry | None = None
     requests: list[int] = attrs.Factory(list)
     manifest: str | None = None
+    given_up: tuple[str, str] | None = None
 
 
 @attrs.frozen

@@ -180,6 +180,19 @@ def tables_of_the_first_version(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+_FAILED_FILES = """
+ALTER TABLE files ADD COLUMN reason TEXT;
+CREATE INDEX files_failed ON files (transfer) WHERE state = 'failed';
+ALTER TABLE journal ADD COLUMN failed_files BLOB;
+"""
+
+
+@migrations()
+def reasons_of_failed_files(db: sqlite_utils.Database) -> None:
+    for statement in statements(_FAILED_FILES):
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection, file: str) -> None:
     """Bring the store to the present schema, in one transaction; several processes may try at once.
 

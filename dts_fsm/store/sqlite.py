@@ -17,7 +17,7 @@ from dts_fsm.serialization import dump_json, unstructure
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.contract import Admission
 from dts_fsm.store.lease import Lease
-from dts_fsm.store.queries import Queries, keyed
+from dts_fsm.store.queries import Queries, failed_files, keyed
 from dts_fsm.store.rows import (
     OPERATION_COLUMNS,
     OPERATION_HOT,
@@ -57,12 +57,15 @@ INSERT INTO history (transfer, operation, event, source, target, at, message, re
                      files_transferred, files_skipped, bytes_transferred)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _UPDATE_FILE = """
-UPDATE files SET state = ?, observed_bytes = ?, observed_hash = ?, error = ?, attempts = attempts + ?
+UPDATE files SET state = ?, observed_bytes = ?, observed_hash = ?, error = ?, reason = ?, attempts = attempts + ?
 WHERE transfer = ? AND file_id = ?"""
+_GIVE_FILES_UP = """
+UPDATE files SET state = 'failed', reason = ?, error = ?
+WHERE transfer = ? AND state IN ('pending', 'unstaged', 'staged')"""
 _INSERT_JOURNAL = """
 INSERT INTO journal (uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, num_files,
-                     description, manifest)
-SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, manifest
+                     description, failed_files, manifest)
+SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, ?, manifest
 FROM transfers LEFT JOIN manifests ON transfer = id WHERE id = ?"""
 _INSERT_TRANSFER = f"""
 INSERT INTO transfers ({_columns(TRANSFER_COLUMNS[1:])}, source, destination, orcid, idempotency_key, retry_of)
@@ -222,7 +225,7 @@ class SqliteStore(Queries):
                 self._descriptors.forget(change.transfer.rowid)
 
     def _write(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
-        transfers, operations, history, files, journal, manifests = [], [], [], [], [], []
+        transfers, operations, history, files, ended, manifests = [], [], [], [], [], []
         for change in changes:
             row = change.transfer
             for operation in change.new_operations:
@@ -243,6 +246,7 @@ class SqliteStore(Queries):
                     outcome.observed_bytes,
                     outcome.observed_hash,
                     outcome.error,
+                    outcome.reason,
                     int(outcome.state in _ATTEMPTED),
                     row.rowid,
                     outcome.id,
@@ -250,16 +254,21 @@ class SqliteStore(Queries):
                 for outcome in change.files
             ]
             if change.journal:
-                journal.append((change.journal.status, change.journal.description, row.rowid))
+                ended.append((change.journal, row.rowid))
             if change.manifest is not None:
                 manifests.append((row.rowid, zlib.compress(change.manifest.encode())))
         _compare_and_set(db, _UPDATE_TRANSFER, transfers)
         _compare_and_set(db, _UPDATE_OPERATION, operations)
         db.executemany(_UPDATE_FILE, files)
+        given_up = [(*change.given_up, change.transfer.rowid) for change in changes if change.given_up]
+        db.executemany(_GIVE_FILES_UP, given_up)
         db.executemany(_INSERT_HISTORY, history)
         db.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests)
-        db.executemany(_INSERT_JOURNAL, journal)
-        db.executemany("DELETE FROM manifests WHERE transfer = ?", [entry[-1:] for entry in journal])
+        for record, rowid in ended:
+            failed = failed_files(db, rowid)
+            packed = zlib.compress(dump_json(unstructure(failed)).encode()) if failed else None
+            db.execute(_INSERT_JOURNAL, (record.status, record.description, packed, rowid))
+        db.executemany("DELETE FROM manifests WHERE transfer = ?", [(rowid,) for _, rowid in ended])
         requests = [(request,) for change in changes for request in change.requests]
         db.executemany("DELETE FROM requests WHERE id = ?", requests)
 

@@ -1,8 +1,8 @@
 """The product of a transfer's chart with its operations' charts, explored to the last combination.
 
 The real engine decides, time and attempts are abstracted: from each combination every answer of a provider, every
-request of a user and every passing of a deadline is tried. ``DTS_MODEL_MOVES=4`` explores one move
-more than by default, and ``-s`` shows how many there are.
+request of a user and every passing of a deadline is tried. ``DTS_MODEL_MOVES=4`` explores one move more than by default.
+How many combinations there are is printed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ ANSWERS = (
     PermanentError("never"),
     None,
 )
+ARRIVED = tuple(
+    OperationStatus(code=code, files=(FileOutcome(id="a", state=FileState.TRANSFERRED),))
+    for code in (OperationCode.SUCCEEDED, OperationCode.FAILED)
+)
 UNSTAGED = OperationStatus(code=OperationCode.SUCCEEDED, files=(FileOutcome(id="a", state=FileState.UNSTAGED),))
 
 
@@ -59,7 +63,16 @@ def key(row: TransferRow) -> Key:
         for op in row.operations
     )
     late = row.due_at is not None and row.due_at <= NOW
-    return (row.state, row.suspended_from, row.wanted, row.num_unstaged > 0, late, row.due_at is None, *operations)
+    return (
+        row.state,
+        row.suspended_from,
+        row.wanted,
+        row.num_unstaged > 0,
+        row.files_transferred > 0,
+        late,
+        row.due_at is None,
+        *operations,
+    )
 
 
 def contradictions(row: TransferRow) -> Iterator[str]:
@@ -87,8 +100,8 @@ def contradictions(row: TransferRow) -> Iterator[str]:
 class Explorer:
     """Goes from combination to combination, each once."""
 
-    def __init__(self, folder: Path, moves: int) -> None:
-        settings = ServiceConfig(data_dir=folder, max_attempts=2)
+    def __init__(self, folder: Path, moves: int, partial: str) -> None:
+        settings = ServiceConfig(data_dir=folder, max_attempts=2, partial=partial)
         places = Places({}, {})
         handlers = {
             "stager": Stager(places),
@@ -128,7 +141,8 @@ class Explorer:
             if operation.state == "pending":
                 yield from self._later(row, operation, due_at=NOW)
                 continue
-            answers = (*ANSWERS, UNSTAGED) if operation.kind == "survey" else ANSWERS
+            more = {"survey": (UNSTAGED,), "move": ARRIVED}
+            answers = (*ANSWERS, *more.get(operation.kind, ()))
             for answer in answers:
                 yield self.settled(row, answers=[(operation, answer)])
             if operation.state == "canceling":
@@ -179,10 +193,16 @@ def stranded(graph: dict[Key, set[Key]]) -> set[Key]:
     return set(graph) - ending
 
 
+@pytest.mark.parametrize("partial", ["fail", "keep"])
 @pytest.mark.parametrize("moves", range(1, int(os.environ.get("DTS_MODEL_MOVES", "3")) + 1))
-def test_every_combination_has_a_way_to_an_end_and_none_contradicts(tmp_path: Path, moves: int) -> None:
-    graph = Explorer(tmp_path, moves).explore()
+def test_every_combination_has_a_way_to_an_end_and_none_contradicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], moves: int, partial: str
+) -> None:
+    graph = Explorer(tmp_path, moves, partial).explore()
     arrows = sum(map(len, graph.values()))
-    sys.stdout.write(f"{moves} moves: {len(graph)} combinations, {arrows} steps between them\n")
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{moves} moves, partial: {partial}: {len(graph)} combinations, {arrows} steps between them "
+        )
     assert stranded(graph) == set()
     assert {here[0] for here in graph} == {state.name for state in load_chart("transfer").states}

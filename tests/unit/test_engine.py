@@ -11,7 +11,7 @@ import pytest
 
 from dts_fsm.config import ServiceConfig
 from dts_fsm.engine import Answer, Engine, Timing
-from dts_fsm.engine.guards import ENDED, TRANSFER_GUARDS, operation_guards
+from dts_fsm.engine.guards import ENDED, operation_guards, transfer_guards
 from dts_fsm.errors import InvalidServiceConfigError, PermanentError, StatechartError, TransientError
 from dts_fsm.records import OperationCode, OperationRequest, OperationStatus, Transfer
 from dts_fsm.statechart import load_chart
@@ -56,7 +56,7 @@ def test_the_engine_s_words_for_ended_operations_are_the_chart_s() -> None:
 
 
 def test_every_guard_of_the_charts_is_offered_and_no_other() -> None:
-    assert {guard.name for guard in load_chart("transfer").guards} == set(TRANSFER_GUARDS)
+    assert {guard.name for guard in load_chart("transfer").guards} == set(transfer_guards(keep=False))
     assert {guard.name for guard in load_chart("operation").guards} == set(operation_guards(3))
 
 

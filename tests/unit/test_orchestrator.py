@@ -326,6 +326,17 @@ class TestActs:
         with pytest.raises(NothingToRetryError, match=f"already, as {again}"):
             dts.retry(failed, ORCID)
 
+    def test_what_a_partial_success_left_out_is_moved_by_retry(self, world: World) -> None:
+        whole = world.source_endpoint.files.pop("b")
+        world.source_endpoint.files["b"] = world.source_endpoint.files["a"]
+        with world.orchestrator({"partial": "keep"}) as dts:
+            partly = dts.create(specification("a", "b"))
+            assert dts.wait(partly, 20).reason == "partial"
+            world.source_endpoint.files["b"] = whole
+            again = dts.retry(partly, ORCID)
+            assert dts.wait(again, 20).reason is None
+            assert dts.transfer(again).specification.file_ids == ("b",)
+
     def test_retry_of_a_transfer_whose_manifest_failed_moves_every_file(
         self, world: World, dts: Orchestrator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

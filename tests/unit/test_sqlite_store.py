@@ -15,7 +15,7 @@ import sqlite_utils
 
 from dts_fsm.errors import StoreDamagedError, StoreError, StoreForeignError, StoreLeaseLostError
 from dts_fsm.store import Change, SqliteStore
-from dts_fsm.store.schema import APPLICATION_ID, statements
+from dts_fsm.store.schema import APPLICATION_ID, migrations, statements
 from dts_fsm.testing.store_suite import NOW, admission
 
 
@@ -58,6 +58,20 @@ def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path: Path)
         SqliteStore(path)
     assert path.read_bytes()[100:] == before[100:]
     assert [t.name for t in sqlite_utils.Database(path).tables] == ["thesis"]
+
+
+def test_a_store_of_the_first_version_is_brought_to_the_present_one(tmp_path: Path) -> None:
+    path = tmp_path / "dts.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    migrations.apply(sqlite_utils.Database(connection), stop_before="reasons_of_failed_files")
+    connection.close()
+    store = SqliteStore(path)
+    (transfer_id,) = store.create([admission()])
+    assert store.status(transfer_id).failed_files == ()
+    assert store.files(store.rowid(transfer_id))[0].reason is None
+    store.close()
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -229,7 +243,7 @@ def test_a_damaged_manifest_in_the_journal_is_a_clear_error(tmp_path: Path) -> N
     store = SqliteStore(tmp_path / "dts.db")
     with store._connections.transaction() as db:
         db.execute(
-            "INSERT INTO journal VALUES (1, ?, 's', 'd', 'o', 1.0, 2.0, 'succeeded', NULL, 1, 1, '', x'00')",
+            "INSERT INTO journal VALUES (1, ?, 's', 'd', 'o', 1.0, 2.0, 'succeeded', NULL, 1, 1, '', x'00', NULL)",
             ("00000000-0000-0000-0000-000000000001",),
         )
     with pytest.raises(StoreDamagedError, match="manifest"):
