@@ -204,7 +204,10 @@ class Orchestrator(Inquiries):
             DatabaseNotFoundError, EndpointNotFoundError, ResourcesNotFoundError, UnauthorizedError, ProviderError,
             NotRunningError: see ``errors``.
         """
-        return self._require().planner.plan(specification)
+        running = self._require()
+        plan = running.planner.plan(specification)
+        running.store.check_destination(plan.destination)
+        return plan
 
     def cancel(self, transfer_id: UUID | str, orcid: str) -> None:
         """The transfer will end as failed, with the reason "canceled"; one that has ended is left alone.

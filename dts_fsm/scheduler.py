@@ -38,6 +38,10 @@ _LONGEST_SLEEP_S = 0.25
 """How soon what another process has asked for is found."""
 
 _PRUNE_INTERVAL_S = 60.0
+_SWEEP_INTERVAL_S = 10.0
+_SWEEP_BATCH = 2000
+"""How many transfers are looked through for contradictions at a time: about 10 ms."""
+
 _NOTHING_DONE_S = 0.1
 """How long a tick waits after one that found nothing it could do, although something is due (its lane is full, say)."""
 
@@ -102,7 +106,8 @@ class Scheduler:
         self._last_tick_at = 0.0
         self._term = 0
         self._one_by_one = False
-        self._prune_at = 0.0
+        self._prune_at = self._sweep_at = 0.0
+        self._swept = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -154,6 +159,35 @@ class Scheduler:
             if any(change.history for change in written):
                 self._published()
         return len(changes) + self._make_calls([change.transfer for change in changes], rows, now)
+
+    def sweep(self) -> int:
+        """Repair some of the transfers that contradict their operations, and report them; give how many.
+
+        Each call looks at the next of them, and after the last at the first again.
+
+        Raises:
+            StoreError: as ``tick``.
+        """
+        now = self._clock.time()
+        rowids, self._swept = self._store.contradicting(self._swept, _SWEEP_BATCH)
+        changes = []
+        for row in self._store.load(rowids).values():
+            state = row.state
+            try:
+                change = self._engine.mend(row, now)
+            except Exception:
+                _log.exception("a contradiction cannot be repaired", extra={"action": "sweep", "transfer_id": row.uuid})
+                continue
+            if _has_news(change):
+                changes.append(change)
+                _log.warning(
+                    "a transfer and its operations contradicted each other: repaired",
+                    extra={"action": "sweep", "transfer_id": row.uuid, "state": state, "new_state": row.state},
+                )
+        if changes:
+            self._store.commit(changes, now)
+            self._published()
+        return len(changes)
 
     def _answers(self, wait_s: float) -> dict[int, list[tuple[int, Answer]]]:
         answers = defaultdict(list)
@@ -322,6 +356,7 @@ class Scheduler:
             self._store.release_lease()
             raise
         self._fresh.clear()
+        self._swept = 0
         self._bring_forward(now)
         # nobody may have asked the providers for a while: what they did meanwhile is heard before a deadline passes
         self._in_office_since = now
@@ -358,6 +393,9 @@ class Scheduler:
         if now >= self._prune_at:
             pruned = self._store.prune(now - self._settings.delete_after_s)
             self._prune_at = now if pruned else now + _PRUNE_INTERVAL_S
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + _SWEEP_INTERVAL_S
+            self.sweep()
         return worked
 
     def _sleep_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -10,7 +11,9 @@ from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import PermanentError, ProviderError
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationRequest, OperationStatus
 from dts_fsm.statechart import Chart, StateMachine
-from dts_fsm.store.rows import Change, HistoryEntry, OperationRow
+from dts_fsm.store.rows import Change, HistoryEntry, OperationRow, TransferRow, time_of
+
+_log = logging.getLogger(__name__)
 
 Answer = OperationStatus | ProviderError | None
 """What came of a call of a handler: a status, the error that it raised, or None for no news."""
@@ -59,6 +62,12 @@ class OperationEngine:
         if not operation.submitted:
             self._fire(change, operation, "acknowledge", now, "it had not been handed over")
 
+    def abandon(self, change: Change, operation: OperationRow, now: float) -> None:
+        """End an operation whose transfer has ended; whatever its provider does."""
+        if operation.state != "canceling":
+            self._fire(change, operation, "cancel", now)
+        self._fire(change, operation, "abandon", now, "its transfer had ended")
+
     def give_up(self, change: Change, operation: OperationRow, now: float) -> None:
         """End a cancellation that its provider has had its time to acknowledge, whether or not it can be asked."""
         self._abandoned(change, operation, "the provider did not acknowledge in time", now)
@@ -105,9 +114,21 @@ class OperationEngine:
             return
         operation.due_at = self._timing.next_poll_at(operation, now)
         operation.message, operation.dirty = message, True
-        row = change.transfer
-        if row.message.startswith(trouble(operation)):
-            row.message, row.dirty = "", True
+        self._tell_whether_it_stalls(change.transfer, operation, now)
+
+    def _tell_whether_it_stalls(self, row: TransferRow, operation: OperationRow, now: float) -> None:
+        """The transfer's message says that the operation makes no progress; an older difficulty is over."""
+        told, message = row.message.startswith(trouble(operation)), ""
+        # no progress is told of staging: it takes as long as it takes, and has a deadline
+        idle_s = 0.0 if operation.kind == "stage" else now - operation.progressed_at
+        if operation.state == "running" and idle_s >= self._timing.settings.stall_after_s:
+            message = f"{trouble(operation)}it has made no progress since {time_of(operation.progressed_at):%F %TZ}"
+        if (told or message) and message != row.message:
+            row.message, row.dirty = message, True
+            if message:
+                _log.warning(
+                    "stalled", extra={"action": "poll", "transfer_id": row.uuid, "endpoint": operation.endpoint}
+                )
 
     def _failed(self, change: Change, operation: OperationRow, answer: OperationStatus, now: float) -> None:
         by_provider = answer.code is OperationCode.CANCELED

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from uuid import uuid4
 
-from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, latest, partly_moved, transfer_guards
+from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, latest, live, partly_moved, transfer_guards
 from dts_fsm.engine.operations import Answer, OperationEngine, trouble
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import StoreChartError
@@ -162,6 +162,30 @@ class Engine:
         for operation, answer in answers:
             self.operations.answer(change, operation, answer, now)
         row.message = row.message or self.machine.chart.state(row.state).description
+        self._settle(change, now)
+        return change
+
+    def mend(self, row: TransferRow, now: float) -> Change:
+        """Give the change after which a transfer and its operations agree, and something will wake the transfer.
+
+        For rows that the engine never leaves like this: after a damage, say, or somebody's hand in the store. What is
+        right is left as it is.
+        """
+        change = Change(transfer=row)
+        for operation in row.operations:
+            ended = operation.state in ENDED
+            if ended is not (operation.due_at is None):
+                operation.due_at, operation.dirty = None if ended else now, True
+            if not ended and row.completed_at is not None:
+                self.operations.abandon(change, operation, now)
+        if row.completed_at is not None:
+            return change
+        state = self.machine.chart.state(row.state)
+        if row.due_at is None and row.wanted == "":
+            row.due_at = row.deadline_at = self._timing.deadline_at(state.deadline, now)
+            row.dirty = row.due_at is not None
+        if state.enter is not None and not live(row.operations):
+            self._callbacks[state.enter](row)
         self._settle(change, now)
         return change
 

@@ -20,7 +20,14 @@ from dts_fsm.records.operations import (
     SourceSummary,
     Transfer,
 )
-from dts_fsm.records.specification import Descriptor, Destination, FileTransfer, Overwrite, Specification, User
+from dts_fsm.records.specification import (
+    Descriptor,
+    Destination,
+    FileTransfer,
+    Overwrite,
+    Specification,
+    User,
+)
 from dts_fsm.records.status import (
     FailedFile,
     FileRecord,

@@ -9,8 +9,11 @@ from typing import Any
 import attrs
 
 from dts_fsm.errors import InvalidDescriptorError, SpecificationError
-from dts_fsm.records.checks import is_unicode, normal_path, path_fault, text, whole_number
+from dts_fsm.records.checks import is_unicode, member, normal_path, path_fault, shown, text, whole_number
 from dts_fsm.records.checksum import Checksum
+
+FOLDER_PREFIX = "dts-"
+"""How the name of a payload's folder begins; the transfer's id follows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +38,7 @@ def _file_ids(value: Iterable[str]) -> tuple[str, ...]:
     ids = tuple(value)
     for file_id in ids:
         if not isinstance(file_id, str) or not file_id or not is_unicode(file_id):
-            raise SpecificationError(f"Specification.file_ids must be texts that are not empty, not {file_id!r}")
+            raise SpecificationError(f"Specification.file_ids must be texts that are not empty, not {shown(file_id)}")
     return ids
 
 
@@ -109,12 +112,15 @@ class Descriptor:
         endpoint: Any = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        rest = properties or {}
+        rest = {} if properties is None else properties
         if not isinstance(id, str) or not id or not is_unicode(id):
-            raise InvalidDescriptorError(str(name or path or "without id"), f"its id must be text, not {id!r}")
+            place = next((value for value in (name, path) if isinstance(value, str) and value), "without id")
+            raise InvalidDescriptorError(place, f"its id must be text, not {shown(id)}")
         for key, value in (("name", name), ("endpoint", endpoint)):
-            if value is not None and not isinstance(value, str):
-                raise InvalidDescriptorError(id, f"its {key} must be text, not {value!r}")
+            if value is not None and not (isinstance(value, str) and is_unicode(value)):
+                raise InvalidDescriptorError(id, f"its {key} must be text, not {shown(value)}")
+        if not isinstance(rest, Mapping):
+            raise InvalidDescriptorError(id, f"its further properties must be a mapping, not {shown(rest)}")
         if own := sorted(rest.keys() & DESCRIPTOR_KEYS):
             raise InvalidDescriptorError(id, f"its further properties may not be called {', '.join(own)}")
         if path is None and "data" in rest:
@@ -125,22 +131,22 @@ class Descriptor:
         if path is None:
             raise InvalidDescriptorError(id, "it has neither a path nor inline data")
         if not isinstance(path, str):
-            raise InvalidDescriptorError(id, f"its path must be text, not {path!r}")
+            raise InvalidDescriptorError(id, f"its path must be text, not {shown(path)}")
         if fault := path_fault(path):
             raise InvalidDescriptorError(id, fault)
         if isinstance(bytes, float) and bytes.is_integer():
             bytes = int(bytes)  # noqa: A001 - JSON from some databases writes sizes as 12.0
         if not isinstance(bytes, int) or isinstance(bytes, bool):
-            raise InvalidDescriptorError(id, f"its size ('bytes') must be a whole number, not {bytes!r}")
+            raise InvalidDescriptorError(id, f"its size ('bytes') must be a whole number, not {shown(bytes)}")
         if not 0 <= bytes < 2**63:
-            raise InvalidDescriptorError(id, f"its size ('bytes') cannot be {bytes}")
+            raise InvalidDescriptorError(id, f"its size ('bytes') cannot be {shown(bytes)}")
         if isinstance(hash, str) and hash:
             try:
                 hash = Checksum.parse(hash)  # noqa: A001
             except ValueError as error:
                 raise InvalidDescriptorError(id, str(error)) from error
         elif not isinstance(hash, Checksum | None | str):
-            raise InvalidDescriptorError(id, f"its hash must be text, not {hash!r}")
+            raise InvalidDescriptorError(id, f"its hash must be text, not {shown(hash)}")
         self.__attrs_init__(
             id=id,
             name=name or id,
@@ -186,7 +192,7 @@ class FileTransfer:
     destination_path: str = attrs.field(validator=text(empty=False))
     bytes: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole_number))
     hash: Checksum | None = None
-    overwrite: Overwrite = attrs.field(default=Overwrite.IF_DIFFERENT, converter=Overwrite)
+    overwrite: Overwrite = attrs.field(default=Overwrite.IF_DIFFERENT, converter=member(Overwrite))
 
 
 @attrs.frozen(kw_only=True)
@@ -205,4 +211,4 @@ class Destination:
 
     def folder(self, transfer_id: object) -> str:
         """The payload's folder, relative to the endpoint's root."""
-        return f"{self.path}/dts-{transfer_id}".lstrip("/")
+        return f"{self.path}/{FOLDER_PREFIX}{transfer_id}".lstrip("/")

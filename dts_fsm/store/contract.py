@@ -15,6 +15,7 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.records import (
+    Destination,
     FileRecord,
     HistoryRecord,
     JournalRecord,
@@ -62,7 +63,19 @@ class Store(Protocol):
 
         Raises:
             IdempotencyConflictError: a key is known with another request.
+            DestinationConflictError: a destination leads into the folder of a live transfer, see ``check_destination``.
             NothingToRetryError: the transfer to retry has been retried already.
+        """
+        ...
+
+    def check_destination(self, destination: Destination) -> None:
+        """Refuse a destination that leads into the folder of a live transfer, on whatever endpoint.
+
+        Two payloads never have one folder, as each has its transfer's id; but a custom destination may name another
+        payload's folder, whose consumer takes all of it away.
+
+        Raises:
+            DestinationConflictError: the live transfer is named.
         """
         ...
 
@@ -115,6 +128,21 @@ class Store(Protocol):
 
     def bring_forward(self, latest: float) -> None:
         """Nothing but deadlines waits for a time beyond this one: a clock that was set back must not stop all polls."""
+        ...
+
+    def contradicting(self, after: int, limit: int) -> tuple[list[int], int]:
+        """Give those of the next transfers whose rows and whose operations' rows do not fit together.
+
+        That is: a live operation that nothing wakes, or an ended one that something does; an ended transfer with a live
+        operation; a live transfer without one, that no request is for, except one that its user has suspended.
+
+        Args:
+            after: the row id after which to begin.
+            limit: how many transfers are looked at.
+
+        Returns:
+            Their row ids, and the last row id that was looked at; 0 after the last transfer.
+        """
         ...
 
     # Start, end and pruning

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from dts_fsm.errors import StoreDamagedError, TransferNotFoundError
+from dts_fsm.errors import DestinationConflictError, StoreDamagedError, TransferNotFoundError
 from dts_fsm.records import (
     Descriptor,
+    Destination,
     FailedFile,
     FileRecord,
     FileState,
@@ -26,6 +27,7 @@ from dts_fsm.records import (
     TransferStatus,
     TransferStatusCode,
 )
+from dts_fsm.records.specification import FOLDER_PREFIX
 from dts_fsm.serialization import descriptor_from_resource, from_json, load_json, structure
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.rows import Stored, time_of
@@ -87,6 +89,20 @@ def keyed(db: sqlite3.Connection, key: str) -> tuple[UUID, Specification] | None
     return None if found is None else (UUID(found[0]), from_json(found[1], Stored).specification)
 
 
+def check_destination(db: sqlite3.Connection, destination: Destination) -> None:
+    """Refuse a destination that leads into the folder of a live transfer."""
+    for component in destination.path.split("/"):
+        id_ = component.removeprefix(FOLDER_PREFIX)
+        if (
+            id_ != component
+            and db.execute("SELECT 1 FROM transfers WHERE uuid = ? AND completed_at IS NULL", (id_.lower(),)).fetchall()
+        ):
+            raise DestinationConflictError(
+                f"the destination {destination.path!r} is in the folder of the transfer {id_}, which has not ended: "
+                "give another folder, or wait for its end"
+            )
+
+
 class _Descriptors:
     """The descriptors of the transfers that were asked for last: they never change, and to read one costs 8 µs.
 
@@ -142,6 +158,11 @@ class Queries:
         """Give the transfer that an idempotency key belongs to, with its specification, or None."""
         with self._connections.reader() as db:
             return keyed(db, key)
+
+    def check_destination(self, destination: Destination) -> None:
+        """Refuse a destination that leads into the folder of a live transfer; see ``Store``."""
+        with self._connections.reader() as db:
+            check_destination(db, destination)
 
     def status(self, transfer_id: UUID) -> TransferStatus:
         """Give the transfer's status, the progress of its live operations included."""

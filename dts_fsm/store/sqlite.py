@@ -17,7 +17,7 @@ from dts_fsm.serialization import dump_json, unstructure
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.contract import Admission
 from dts_fsm.store.lease import Lease
-from dts_fsm.store.queries import Queries, failed_files, keyed
+from dts_fsm.store.queries import Queries, check_destination, failed_files, keyed
 from dts_fsm.store.rows import (
     OPERATION_COLUMNS,
     OPERATION_HOT,
@@ -71,6 +71,17 @@ _INSERT_TRANSFER = f"""
 INSERT INTO transfers ({_columns(TRANSFER_COLUMNS[1:])}, source, destination, orcid, idempotency_key, retry_of)
 VALUES ({_marks(TRANSFER_COLUMNS[1:])}, ?, ?, ?, ?, ?)"""
 
+_CONTRADICTING = """
+SELECT id FROM transfers t WHERE id > ? AND id <= ? AND (
+  EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND
+          (o.due_at IS NULL) <> (o.state IN ('succeeded', 'failed', 'canceled')))
+  OR (completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL))
+  OR (completed_at IS NULL AND due_at IS NULL AND wanted = '')
+  OR (completed_at IS NULL AND NOT (state = 'inactive' AND wanted = 'suspend')
+      AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.transfer = t.id)))
+ORDER BY id"""
+
 _ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
 
 
@@ -105,6 +116,7 @@ class SqliteStore(Queries):
 
         Raises:
             IdempotencyConflictError: a key is known with another specification; nothing was stored.
+            DestinationConflictError: a destination leads into the folder of a live transfer; nothing was stored.
             NothingToRetryError: the transfer to retry is retried already; nothing was stored.
         """
         with self._connections.transaction() as db:
@@ -126,6 +138,7 @@ class SqliteStore(Queries):
             if known[1] != specification:
                 raise IdempotencyConflictError(admission.key, known[0])
             return known[0]
+        check_destination(db, plan.destination)
         if admission.retry_of is not None:
             linked = db.execute(
                 "UPDATE transfers SET retried_by = ? WHERE uuid = ? AND retried_by IS NULL",
@@ -275,6 +288,15 @@ class SqliteStore(Queries):
     def bring_forward(self, latest: float) -> None:
         with self._connections.transaction() as db:
             db.execute("UPDATE operations SET due_at = ? WHERE due_at > ?", (latest, latest))
+
+    def contradicting(self, after: int, limit: int) -> tuple[list[int], int]:
+        with self._connections.reader() as db:
+            looked_at = db.execute(
+                "SELECT id FROM transfers WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+            ).fetchall()
+            last = looked_at[-1][0] if looked_at else 0
+            found = db.execute(_CONTRADICTING, (after, last)).fetchall()
+        return [rowid for (rowid,) in found], last if len(looked_at) == limit else 0
 
     # Start and pruning
 

@@ -20,6 +20,7 @@ import attrs
 import pytest
 
 from dts_fsm.errors import (
+    DestinationConflictError,
     IdempotencyConflictError,
     NothingToRetryError,
     StoreError,
@@ -27,116 +28,17 @@ from dts_fsm.errors import (
     TransferNotFoundError,
 )
 from dts_fsm.records import (
-    Descriptor,
-    Destination,
     FileOutcome,
     FileState,
-    Plan,
-    SourceSummary,
-    Specification,
-    User,
 )
 from dts_fsm.store import (
-    Admission,
     Change,
     HistoryEntry,
-    JournalEntry,
-    OperationRow,
     Store,
     TransferRow,
     time_of,
 )
-
-NOW = 1_800_000_000.0
-LEASE_S = 10.0
-
-
-def plan(*file_ids: str, source: str = "genomes", orcid: str = "0000-0002-1825-0097") -> Plan:
-    """Give the plan of a transfer of these files of 10 bytes each, with one inline datum."""
-    descriptors = [Descriptor(id=file_id, path=f"{file_id}.fa", bytes=10) for file_id in sorted(file_ids)]
-    return Plan(
-        specification=Specification(
-            source=source,
-            destination="archive",
-            file_ids=file_ids,
-            user=User(name="Ada", orcid=orcid),
-            description="# ü",
-            instructions={"objects": [1, None]},
-        ),
-        destination=Destination(endpoint="archive", path="ada", username="ada"),
-        sources=(SourceSummary(endpoint="disk", num_files=len(file_ids), num_bytes=10 * len(file_ids)),),
-        descriptors=(*descriptors, Descriptor(id="~inline", properties={"data": {"a": 1}})),
-        endpoints=(*("disk" for _ in descriptors), ""),
-        num_files=len(file_ids),
-        num_bytes=10 * len(file_ids),
-    )
-
-
-def admission(
-    *file_ids: str, key: str | None = None, retry_of: UUID | None = None, at: float = NOW, **of_plan: str
-) -> Admission:
-    """Give a new transfer with one operation that is due at once."""
-    planned = plan(*(file_ids or ("a", "b")), **of_plan)
-    row = TransferRow(
-        rowid=0,
-        uuid=str(uuid4()),
-        state="unknown",
-        version=0,
-        chart="chart",
-        due_at=at + 100,
-        deadline_at=at + 100,
-        updated_at=at,
-        completed_at=None,
-        suspended_from="",
-        wanted="",
-        reason=None,
-        message="",
-        num_unstaged=0,
-        files_transferred=0,
-        files_skipped=0,
-        bytes_transferred=0,
-        num_files=planned.num_files,
-        num_bytes=planned.num_bytes,
-        created_at=at,
-    )
-    change = Change(transfer=row)
-    change.history.append(HistoryEntry(None, "create", "", "unknown", at, progress=(0, 0, 0)))
-    begin(change, at=at)
-    return Admission(change=change, plan=planned, key=key, retry_of=retry_of)
-
-
-def begin(change: Change, *, at: float = NOW, endpoint: str = "disk") -> OperationRow:
-    """The change begins an operation."""
-    operation = OperationRow(
-        rowid=0,
-        uuid=str(uuid4()),
-        transfer=change.transfer.rowid,
-        handler="mover",
-        kind="move",
-        endpoint=endpoint,
-        phase="active",
-        began_at=at,
-        state="pending",
-        version=0,
-        chart="chart",
-        due_at=at,
-        changed_at=at,
-        progressed_at=at,
-    )
-    change.transfer.operations.append(operation)
-    change.new_operations.append(operation)
-    change.history.append(HistoryEntry(operation, "create", "", "pending", at))
-    return operation
-
-
-def end(row: TransferRow, *, at: float, state: str = "succeeded", manifest: str | None = None) -> Change:
-    """Give the change that ends a transfer and its operations."""
-    source, row.state, row.completed_at, row.due_at, row.dirty = row.state, state, at, None, True
-    for operation in row.operations:
-        operation.state, operation.due_at, operation.dirty = "succeeded", None, True
-    change = Change(transfer=row, journal=JournalEntry(status=state, description="# ü"), manifest=manifest)
-    change.history.append(HistoryEntry(None, "succeed", source, state, at, "done", None, (2, 0, 20)))
-    return change
+from dts_fsm.testing.store_rows import LEASE_S, NOW, admission, begin, end, plan
 
 
 class StoreSuite:
@@ -504,3 +406,55 @@ class StoreSuite:
         store.close()
         with pytest.raises(StoreError):
             store.create([admission()])
+
+    # Contradictions
+
+    def test_what_fits_together_contradicts_nothing(self, store: Store) -> None:
+        first, second = (store.load([store.rowid(id_)]) for id_ in store.create([admission(), admission()]))
+        (ended,) = first.values()
+        store.commit([end(ended, at=NOW)], NOW)
+        (suspended,) = second.values()
+        suspended.state, suspended.suspended_from, suspended.wanted = "inactive", "active", "suspend"
+        suspended.operations[0].state, suspended.operations[0].due_at = "canceled", None
+        suspended.dirty = suspended.operations[0].dirty = True
+        store.commit([Change(transfer=suspended)], NOW)
+        assert store.contradicting(0, 10) == ([], 0)
+
+    @pytest.mark.parametrize(
+        ("state", "due_at", "completed_at"),
+        [("running", None, None), ("succeeded", NOW, None), ("succeeded", None, None), ("running", NOW, NOW)],
+    )
+    def test_a_transfer_that_does_not_fit_its_operations_is_found(
+        self, store: Store, state: str, due_at: float | None, completed_at: float | None
+    ) -> None:
+        (rowid,) = map(store.rowid, store.create([admission()]))
+        row = store.load([rowid])[rowid]
+        row.completed_at, row.dirty = completed_at, True
+        row.operations[0].state, row.operations[0].due_at, row.operations[0].dirty = state, due_at, True
+        store.commit([Change(transfer=row)], NOW)
+        assert store.contradicting(0, 10) == ([rowid], 0)
+
+    def test_contradictions_are_looked_for_page_by_page(self, store: Store) -> None:
+        rowids = [store.rowid(id_) for id_ in store.create([admission() for _ in range(3)])]
+        rows = store.load(rowids)
+        for row in rows.values():
+            row.due_at, row.dirty = None, True
+        store.commit([Change(transfer=row) for row in rows.values()], NOW)
+        assert store.contradicting(0, 2) == (rowids[:2], rowids[1])
+        assert store.contradicting(rowids[1], 2) == (rowids[2:], 0)
+
+    # Destinations
+
+    def test_a_destination_in_the_folder_of_a_live_transfer_is_refused(self, store: Store) -> None:
+        (first,) = store.create([admission()])
+        inside = attrs.evolve(plan("a").destination, path=f"ada/dts-{first}/deeper", username="")
+        nested = admission()
+        nested = attrs.evolve(nested, plan=attrs.evolve(nested.plan, destination=inside))
+        with pytest.raises(DestinationConflictError, match=str(first)):
+            store.check_destination(inside)
+        with pytest.raises(DestinationConflictError, match=str(first)):
+            store.create([admission(), nested])
+        assert [record.id for record in store.transfers()] == [first]
+        (row,) = store.load([store.rowid(first)]).values()
+        store.commit([end(row, at=NOW)], NOW)
+        store.check_destination(inside)

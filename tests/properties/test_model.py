@@ -1,8 +1,8 @@
 """The product of a transfer's chart with its operations' charts, explored to the last combination.
 
 The real engine decides, time and attempts are abstracted: from each combination every answer of a provider, every
-request of a user and every passing of a deadline is tried. ``DTS_MODEL_MOVES=4`` explores one move more than by default.
-How many combinations there are is printed.
+request of a user and every passing of a deadline is tried, and how many combinations there are is printed.
+``DTS_MODEL_MOVES=4`` explores one move more than by default.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dts_fsm.records import (
 )
 from dts_fsm.statechart import load_chart
 from dts_fsm.store import Change, OperationRow, RequestRow, TransferRow
-from dts_fsm.testing.store_suite import NOW, plan
+from dts_fsm.testing.store_rows import NOW, plan
 
 FINAL = ("succeeded", "failed")
 Key = tuple[object, ...]

@@ -17,7 +17,7 @@ from dts_fsm.records import OperationCode, OperationRequest, OperationStatus, Tr
 from dts_fsm.statechart import load_chart
 from dts_fsm.store import Change, OperationRow, TransferRow
 from dts_fsm.testing import Rig
-from dts_fsm.testing.store_suite import NOW, plan
+from dts_fsm.testing.store_rows import NOW, plan
 
 
 class Mute:

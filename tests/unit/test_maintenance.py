@@ -107,7 +107,7 @@ class TestCheck:
             ("UPDATE files SET state = 'pending' WHERE file_id = 'a'", "succeeded, and 1 of its files did not arrive"),
             ("UPDATE history SET target = 'failed' WHERE target = 'succeeded'", "the last entry of its history says"),
             ("UPDATE journal SET manifest = x'00'", "cannot be read"),
-            ("INSERT INTO files VALUES (99, 'x', '', 'pending', NULL, NULL, 0, NULL, '{}', NULL)", "that does not exist"),
+            ("INSERT INTO requests (transfer, kind, at) VALUES (99, 'cancel', 1.0)", "that does not exist"),
         ],
     )
     def test_a_contradiction_is_found(self, store: Path, statement: str, finding: str) -> None:

@@ -16,7 +16,7 @@ import sqlite_utils
 from dts_fsm.errors import StoreDamagedError, StoreError, StoreForeignError, StoreLeaseLostError
 from dts_fsm.store import Change, SqliteStore
 from dts_fsm.store.schema import APPLICATION_ID, migrations, statements
-from dts_fsm.testing.store_suite import NOW, admission
+from dts_fsm.testing.store_rows import NOW, admission
 
 
 def test_the_file_belongs_to_its_owner_alone(tmp_path: Path) -> None:
