@@ -249,6 +249,8 @@ class Engine:
             row.wanted = ""
         elif event == "cancel":
             row.reason = "canceled"
+            if row.files_transferred:
+                row.message += f" {row.files_transferred} of {row.num_files} files had arrived before, and stay."
         elif failure is not None:
             row.reason, row.message = ("partial", row.message) if partly else failure
             change.given_up = failure

@@ -321,6 +321,7 @@ class TestCancel:
         ask(rig, transfer_id, "cancel")
         status = rig.run(transfer_id)
         assert (status.reason, status.num_files_transferred) == ("canceled", 1)
+        assert status.message.endswith("1 of 1 files had arrived before, and stay.")
         assert delivered(rig, transfer_id) == {"a"}
 
     def test_an_ended_transfer_cannot_be_canceled(self, rig: Rig) -> None:
