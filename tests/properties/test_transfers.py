@@ -45,10 +45,10 @@ class Transfers(RuleBasedStateMachine):
 
     transfers = Bundle("transfers")
 
-    @initialize()
-    def set_up(self) -> None:
+    @initialize(partial=st.sampled_from(["fail", "keep"]))
+    def set_up(self, partial: str) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.rig = Rig(Path(self.folder.name), max_attempts=3)
+        self.rig = Rig(Path(self.folder.name), max_attempts=3, partial=partial)
         for name in ("a", "b"):
             self.rig.source.add(name, f"content of {name}".encode())
         self.rig.source.add("tape", b"from tape", staged=False)
@@ -150,8 +150,10 @@ class Transfers(RuleBasedStateMachine):
             folder = self.rig.store.transfer(transfer_id).folder
             status = self.rig.store.status(transfer_id)
             if f"{folder}/manifest.json" in files:
+                missing = {file.id for file in status.failed_files}
+                assert (status.reason == "partial") is (missing != set()) or not status.final
                 for file in self.rig.store.files(self.rig.store.rowid(transfer_id)):
-                    if file.path is not None:
+                    if file.path is not None and file.id not in missing:
                         content = files[f"{folder}/{file.path}"].content
                         expected = b"from tape" if file.id == "tape" else f"content of {file.id}".encode()
                         assert content == expected
