@@ -65,6 +65,11 @@ class Endpoint(Protocol):
         already, complete and right, is reported as skipped. Each file appears at its destination whole and verified,
         or not at all.
 
+        What is in a file's place is there whole, old or new, at every instant. ``FileTransfer.overwrite`` says what
+        becomes of it: NEVER: other content, and what cannot be compared, is left as it is, and the file fails,
+        permanently, with the reason "exists". IF_DIFFERENT: other content is replaced. ALWAYS: the file is moved even
+        where the right content is there, and reported as transferred.
+
         Raises:
             IncompatibleDestinationError: there is no way from here to that endpoint.
             TransientError: nobody knows whether the move began; the same call is made again.

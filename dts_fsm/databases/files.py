@@ -28,7 +28,7 @@ TEMPORARY_PREFIX = ".dts-"
 _CHUNK_BYTES = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # without O_NONBLOCK the opening of a FIFO that nobody writes to would never end
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @contextmanager
@@ -67,6 +67,10 @@ def open_beneath(root: Path, path: str) -> int:
     """
     *parents, name = path.split("/")
     with folder_beneath(root, parents) as folder:
+        # looking first, because to open a FIFO or a device can have effects on whoever is at its other end
+        looked = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if not stat.S_ISREG(looked) and not stat.S_ISLNK(looked):
+            raise UnsafePathError(f"{path}: it is not a regular file")
         try:
             file = os.open(name, _FILE, dir_fd=folder)
         except OSError as error:

@@ -16,7 +16,7 @@ from dts_fsm.errors import UnsafePathError
 from dts_fsm.records.checks import normal_path, path_fault
 
 MAX_LINKS = 40
-"""How many symbolic links one path may lead through. Source: Linux, path_resolution(7)."""
+"""How many symbolic links one path may lead through, and how often back up. Source: Linux, path_resolution(7)."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH needs no read permission
@@ -56,26 +56,28 @@ def found(root: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
         OSError: a folder on the way may not be searched.
     """
     pending = components(path)[::-1]
-    folders: list[int] = []
-    num_links = 0
+    walked: list[str] = []  # the real folders on the way: by their names, as deep paths have more than may be open
+    here = os.dup(root)
+    num_links = num_returns = 0
     try:
         while pending:
+            if max(num_links, num_returns) > MAX_LINKS:
+                raise UnsafePathError(f"{path}: leads through too many symbolic links, or in circles")
             name = pending.pop()
-            here = folders[-1] if folders else root
             if name == "..":  # from a link: back to the folder through which we came, never to the kernel's ".."
-                if not folders:
-                    raise UnsafePathError(f"{path}: a symbolic link leads outside the endpoint's root")
-                os.close(folders.pop())
+                num_returns += 1
+                here = _replaced(here, _walk(root, _left(walked, pending, path)))
                 continue
             status = os.stat(name, dir_fd=here, follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 target = os.readlink(name, dir_fd=here)
                 num_links += 1
-                if target.startswith("/") or num_links > MAX_LINKS:
-                    raise UnsafePathError(f"{path}: a symbolic link leads outside the endpoint's root, or in circles")
+                if target.startswith("/"):
+                    raise _outside(path)
                 pending.extend(part for part in reversed(target.split("/")) if part not in ("", "."))
             elif stat.S_ISDIR(status.st_mode) and pending:
-                folders.append(os.open(name, _STEP, dir_fd=here))
+                here = _replaced(here, os.open(name, _STEP, dir_fd=here))
+                walked.append(name)
             elif stat.S_ISREG(status.st_mode) and not pending:
                 yield here, name, status
                 return
@@ -85,8 +87,39 @@ def found(root: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
                 break
         raise UnsafePathError(f"{path}: is not a regular file")
     finally:
-        for folder in folders:
-            os.close(folder)
+        os.close(here)
+
+
+def _outside(path: str) -> UnsafePathError:
+    return UnsafePathError(f"{path}: a symbolic link leads outside the endpoint's root")
+
+
+def _left(walked: list[str], pending: list[str], path: str) -> list[str]:
+    """Take from ``walked`` the folder that is left, and those that the next components leave as well; give it."""
+    num_left = 1
+    while pending and pending[-1] == "..":
+        pending.pop()
+        num_left += 1
+    if num_left > len(walked):
+        raise _outside(path)
+    del walked[len(walked) - num_left :]
+    return walked
+
+
+def _walk(root: int, names: Sequence[str]) -> int:
+    here = os.dup(root)
+    try:
+        for name in names:
+            here = _replaced(here, os.open(name, _STEP, dir_fd=here))
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def _replaced(folder: int, by: int) -> int:
+    os.close(folder)
+    return by
 
 
 def open_regular(folder: int, name: str) -> int:
@@ -100,8 +133,13 @@ def open_regular(folder: int, name: str) -> int:
     if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         raise UnsafePathError(f"{name}: is not a regular file")
     fd = os.open(name, _REGULAR, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+    regular = False
+    try:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    finally:
+        if not regular:
+            os.close(fd)
+    if not regular:
         raise UnsafePathError(f"{name}: is not a regular file")
     return fd
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dts_fsm.endpoints.beneath import components, open_regular, open_source
-from dts_fsm.endpoints.outcomes import SourceMissingError
+from dts_fsm.endpoints.outcomes import SourceMissingError, TargetExistsError
 from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChangedError
-from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer
+from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM, new_hasher
 
 CHUNK_BYTES = 1 << 20
@@ -36,7 +36,7 @@ class Copier:
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
     def copy(self, file: FileTransfer, *, folder: int, part: str, sync: bool) -> FileOutcome:
-        """Make ``part`` a complete and verified copy that is ready to be renamed, or find that the target is one.
+        """Make ``part`` a complete and verified copy that is ready to be published, or find that the target is one.
 
         The copy has the source's permission bits and modification time. After an error there is no ``part``.
 
@@ -51,9 +51,10 @@ class Copier:
         Raises:
             SourceMissingError, UnsafePathError, SizeMismatchError, ChecksumMismatchError, SourceChangedError: the file
                 cannot be copied as asked.
+            TargetExistsError: the target has other content, and is never to be overwritten.
             OSError: what the operating system said.
         """
-        outcome = self._look(file, folder, sync=sync)
+        outcome = self.look(file, folder, sync=sync)
         if outcome is not None:
             return outcome
         fd = _open(file, self._source)
@@ -70,7 +71,7 @@ class Copier:
                     if sync:
                         os.fsync(out)
                 finally:
-                    os.close(out)  # before the rename: some file systems report a failed write only here
+                    os.close(out)  # before it is published: some file systems report a failed write only here
             except BaseException:
                 with suppress(OSError):
                     os.unlink(part, dir_fd=folder)
@@ -81,25 +82,40 @@ class Copier:
             id=file.id, state=FileState.TRANSFERRED, observed_bytes=before.st_size, observed_hash=str(checksum)
         )
 
-    def _look(self, file: FileTransfer, folder: int, *, sync: bool) -> FileOutcome | None:
-        """Give the outcome SKIPPED if the target is there and right, else None."""
+    def look(self, file: FileTransfer, folder: int, *, sync: bool) -> FileOutcome | None:
+        """Give the outcome SKIPPED if the target is there, right, and may stay, or None if the file is to be copied.
+
+        Raises:
+            UnsafePathError: what is there is not a regular file.
+            TargetExistsError: it has other content, or cannot be compared, and is never to be overwritten.
+            SourceMissingError, SourceChangedError: there is no checksum, nor a source that has one.
+            OSError: what the operating system said.
+        """
         try:
             there = open_regular(folder, components(file.destination_path)[-1])
         except FileNotFoundError:
             return None
-        except PermissionError:  # it may be replaced all the same: that takes rights in the folder only
+        except PermissionError as error:  # it may be replaced all the same: that takes rights in the folder only
+            if file.overwrite is Overwrite.NEVER:
+                raise TargetExistsError(file.destination_path, "a file is there that may not be read") from error
             return None
         try:
-            size_bytes = os.fstat(there).st_size
-            if file.bytes not in (None, size_bytes):
-                return None
-            expected = file.hash or self._digest_source(file, size_bytes)
-            if expected is None or self._digest(there, expected.algorithm) != expected:
-                return None
-            if sync:
+            outcome = None if file.overwrite is Overwrite.ALWAYS else self._compare(file, there)
+            if outcome is None and file.overwrite is Overwrite.NEVER:
+                raise TargetExistsError(file.destination_path, "a file with other content is there")
+            if outcome is not None and sync:
                 os.fsync(there)  # whoever wrote it may not have
         finally:
             os.close(there)
+        return outcome
+
+    def _compare(self, file: FileTransfer, there: int) -> FileOutcome | None:
+        size_bytes = os.fstat(there).st_size
+        if file.bytes not in (None, size_bytes):
+            return None
+        expected = file.hash or self._digest_source(file, size_bytes)
+        if expected is None or self._digest(there, expected.algorithm) != expected:
+            return None
         return FileOutcome(id=file.id, state=FileState.SKIPPED, observed_bytes=size_bytes, observed_hash=str(expected))
 
     def _digest_source(self, file: FileTransfer, size_bytes: int) -> Checksum | None:

@@ -47,7 +47,9 @@ class LocalEndpoint:
     Each file is copied in bounded memory, hashed on the way, compared with its size and checksum, written beside its
     target and renamed: a target is whole, old or new, at every instant. Permission bits and modification times are
     kept, ownership, setuid bits and extended attributes are not. A target that is already there, with the right size
-    and checksum, is skipped; without a checksum to compare with, source and target are both hashed.
+    and checksum, is skipped; without a checksum to compare with, source and target are both hashed. What becomes of one
+    with other content, ``FileTransfer.overwrite`` says; where it is "never", one that appears during the copy is left
+    as it is, too (on a file system without hard links up to the instant of a last look).
 
     Nothing leaves the root. At a source, symbolic links are followed where they are relative and stay below the root;
     at a destination none is followed, and none is replaced. What is not a regular file is refused, without blocking.

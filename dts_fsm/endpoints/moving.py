@@ -5,6 +5,7 @@ What passes to and from ``move_batch`` can be pickled: it may run in a thread, a
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import secrets
@@ -19,7 +20,7 @@ from dts_fsm.endpoints.copying import Copier
 from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
 from dts_fsm.endpoints.outcomes import failure, failures
 from dts_fsm.errors import ProviderError
-from dts_fsm.records import FileOutcome, FileState, FileTransfer
+from dts_fsm.records import FileOutcome, FileState, FileTransfer, Overwrite
 from dts_fsm.records.checks import normal_path
 
 _MIN_FILES_AT_ONCE = 5
@@ -28,12 +29,16 @@ _MIN_FILES_AT_ONCE = 5
 _MAX_OPEN_FOLDERS = 32  # a worker's share of the 1,024 files that a process may usually have open
 
 
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
 def move_batch(batch: Batch, meter: Meter | None = None) -> list[FileOutcome]:
     """Move the files, and give the outcome of each that was not prevented by a cancellation.
 
     One file's failure does not stop the others. The small files of a batch appear together: all are written under
-    temporary names, made durable at once, and renamed. Safe to repeat after a crash, and beside a forgotten run of the
-    same operation that still goes on: each run writes temporary files of its own and removes those of earlier ones.
+    temporary names, made durable at once, and put in place. Safe to repeat after a crash, and beside a forgotten run
+    of the same operation that still goes on: each run writes temporary files of its own and removes those of earlier
+    ones.
     """
     roots: list[int] = []
     try:
@@ -70,7 +75,7 @@ class _Folder:
 
 @attrs.frozen
 class _Copied:
-    """A file that is complete and verified, but not published yet: ``part`` waits to be renamed, or None if skipped."""
+    """A file that is complete and verified, but not published yet: ``part`` waits for it, or None if skipped."""
 
     file: FileTransfer
     folder: _Folder
@@ -112,13 +117,14 @@ class _Work:
         self._copied.append(_Copied(file, folder, None if outcome.state is FileState.SKIPPED else part, outcome))
 
     def publish(self) -> None:
-        """Make the copies durable and rename them into place; only now are they counted."""
+        """Make the copies durable and put them in place; only now are they counted."""
         arrived: list[_Copied] = []
         try:
             self._sync_contents()
-            arrived = self._rename()
+            arrived = self._put_in_place()
             self._sync_names(arrived)
-        except OSError as error:  # nobody knows which of them would survive a power cut
+            self._check_root()
+        except OSError as error:  # nobody knows which of them are there, and would survive a power cut
             self.outcomes += failures((copied.file for copied in arrived or self._copied), error)
         else:
             for copied in arrived:
@@ -146,7 +152,11 @@ class _Work:
             self.publish()
         parts = components(path) if path else ()
         fd = make_folder(self._destination, parts)
-        folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, self._many and syncs_at_once(fd))
+        try:
+            folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, self._many and syncs_at_once(fd))
+        except OSError:
+            os.close(fd)
+            raise
         if path in self._new_folders:
             if self._batch.durable and not folder.at_once:
                 os.close(make_folder(self._destination, parts, sync=True))
@@ -158,21 +168,39 @@ class _Work:
         for folder in _one_for_each_file_system(copied.folder for copied in self._copied):
             sync_file_system(folder.fd)
 
-    def _rename(self) -> list[_Copied]:
+    def _put_in_place(self) -> list[_Copied]:
         """Put the copies in place and give those that are; the others stay behind for ``discard``."""
         arrived = []
         waiting, self._copied = self._copied, []
         for copied in waiting:
-            if copied.part is not None:
-                name = posixpath.basename(normal_path(copied.file.destination_path))
-                try:
-                    os.rename(copied.part, name, src_dir_fd=copied.folder.fd, dst_dir_fd=copied.folder.fd)
-                except OSError as error:
-                    self.outcomes.append(failure(copied.file, error))
-                    self._copied.append(copied)
-                    continue
-            arrived.append(copied)
+            try:
+                arrived.append(self._placed(copied))
+            except CanceledError:
+                self._copied.append(copied)
+            except (OSError, ProviderError) as error:
+                self.outcomes.append(failure(copied.file, error))
+                self._copied.append(copied)
         return arrived
+
+    def _placed(self, copied: _Copied) -> _Copied:
+        if copied.part is None:
+            return copied
+        folder, name = copied.folder.fd, posixpath.basename(normal_path(copied.file.destination_path))
+        if copied.file.overwrite is not Overwrite.NEVER:
+            os.rename(copied.part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            return copied
+        try:
+            _rename_to_nothing(copied.part, name, folder)
+        except FileExistsError:  # it appeared after the look: perhaps from a forgotten run of the same operation
+            found = self._copier.look(copied.file, folder, sync=self._batch.durable)
+            if found is None:  # and it has gone again
+                raise
+            if self._batch.durable:
+                os.fsync(folder)
+            with suppress(OSError):
+                os.unlink(copied.part, dir_fd=folder)
+            return attrs.evolve(copied, part=None, outcome=found)
+        return copied
 
     def _sync_names(self, arrived: Iterable[_Copied]) -> None:
         if not self._batch.durable:
@@ -183,12 +211,38 @@ class _Work:
         for folder in _one_for_each_file_system(copied.folder for copied in arrived if copied.part is not None):
             sync_file_system(folder.fd)
 
+    def _check_root(self) -> None:
+        """Refuse what arrived in a folder that is the destination no longer: the manifest would go to another one."""
+        there, ours = os.stat(self._batch.destination_root), os.fstat(self._destination)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise OSError(errno.ESTALE, "the destination's root was replaced meanwhile")
+
     def _sweep(self, folder: int) -> None:
         """Remove what killed runs of the same operation left in the folder."""
         with suppress(OSError):  # litter is no reason to fail
             for name in os.listdir(folder):
                 if name.startswith(self._prefix) and not name.startswith(self._prefix + self._batch.attempt):
-                    os.unlink(name, dir_fd=folder)
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=folder)
+
+
+def _rename_to_nothing(part: str, name: str, folder: int) -> None:
+    """Give the file ``part`` this name, unless something has it: FileExistsError then, and all is as it was."""
+    try:
+        os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # The file system has no hard links (vfat, some of FUSE). What appears between this look and the rename is
+        # replaced: to reserve the name first would leave an empty file there after a crash.
+        try:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+    with suppress(OSError):  # the file is in place: its other name is litter
+        os.unlink(part, dir_fd=folder)
 
 
 def _one_for_each_file_system(folders: Iterable[_Folder]) -> Iterable[_Folder]:

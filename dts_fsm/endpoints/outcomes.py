@@ -20,8 +20,18 @@ class SourceMissingError(PermanentError):
     """There is no file at the source path."""
 
 
+class TargetExistsError(PermanentError):
+    """Something else is in the place of the file, and is never to be overwritten."""
+
+    def __init__(self, path: str, found: str) -> None:
+        super().__init__(
+            f"{path}: {found}, and service.overwrite is 'never': move that file away, or change the setting"
+        )
+
+
 _REASONS: tuple[tuple[type[ProviderError], str, bool], ...] = (
     (SourceMissingError, "not found", False),
+    (TargetExistsError, "exists", False),
     (UnsafePathError, "unsafe path", False),
     (SizeMismatchError, "size mismatch", False),
     (ChecksumMismatchError, "checksum mismatch", False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -19,6 +20,7 @@ from dts_fsm.interfaces import Endpoint
 from dts_fsm.manifest import MANIFEST_NAME, manifest_text
 from dts_fsm.records import (
     Checksum,
+    Descriptor,
     FileTransfer,
     Operation,
     OperationCode,
@@ -28,6 +30,8 @@ from dts_fsm.records import (
 )
 
 _log = logging.getLogger(__name__)
+
+_MODE = 0o644
 
 
 class Manifestor:
@@ -57,8 +61,8 @@ class Manifestor:
         if operation.kind == FINALIZE:
             return self._finalize(operation)
         text = _text(operation)
-        if operation.resubmitted and self._taken_away(operation):
-            return self._delivered(operation, "the payload was taken away, so the manifest had been delivered")
+        if operation.resubmitted and self._there(operation):
+            return self._delivered(operation, "it is there, or was taken away with the payload: it had been delivered")
         service = self._places.endpoint(operation.endpoint)
         file = self._file(operation)
         content = text.encode()
@@ -93,8 +97,13 @@ class Manifestor:
         return self._status(operation, stopped(self._places, operation, handle))
 
     def _status(self, operation: Operation, status: OperationStatus) -> OperationStatus:
-        if status.code is OperationCode.SUCCEEDED:
+        arrived = any(outcome.id == MANIFEST_NAME and outcome.state.arrived for outcome in status.files)
+        if arrived or (status.code is OperationCode.SUCCEEDED and self._believed(operation)):
+            # also where a cancellation or a failure came after it: a consumer may have it already
             return self._delivered(operation, status.message)
+        if status.code is OperationCode.SUCCEEDED:
+            message = f"{operation.endpoint} says that it has delivered the manifest, and it is not there yet"
+            return OperationStatus(code=OperationCode.RUNNING, handle=status.handle, message=message)
         if status.code in (OperationCode.FAILED, OperationCode.CANCELED):
             self._discard(operation)
         reason = status.reason or ("manifest failed" if status.code is OperationCode.FAILED else None)
@@ -127,6 +136,22 @@ class Manifestor:
             return OperationStatus(code=OperationCode.SUCCEEDED, message=f"delivered, and not taken note of: {error}")
         return OperationStatus(code=OperationCode.SUCCEEDED)
 
+    def _believed(self, operation: Operation) -> bool:
+        """True where nothing contradicts a provider that says that it has delivered the manifest."""
+        if not any(file.state.arrived for file in operation.files):
+            return True  # whether a consumer has taken it away could not be told
+        try:
+            return self._there(operation)
+        except TransientError:
+            return False  # the deliveries that were asked about together must not suffer for it
+
+    def _there(self, operation: Operation) -> bool:
+        """True where the manifest is at the destination, or was taken away with the payload."""
+        path = f"{operation.transfer.folder}/{MANIFEST_NAME}"
+        manifest = Descriptor(id=MANIFEST_NAME, path=path, bytes=len(_text(operation).encode()))
+        destination = self._places.endpoint(operation.transfer.destination.endpoint)
+        return destination.files_staged([manifest]).get(MANIFEST_NAME, False) or self._taken_away(operation)
+
     def _taken_away(self, operation: Operation) -> bool:
         """True where nothing is left of what had arrived: consumers take a folder once its manifest has appeared."""
         folder = operation.transfer.folder
@@ -153,20 +178,28 @@ def _text(operation: Operation) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """The file has this content; raises TransientError where it cannot be written.
+    """The file has this content and the mode 0644; raises TransientError where it cannot be written.
 
     It is read only after this has returned: after a crash in between, the same submission writes it again.
     """
     try:
         try:
-            file.write_bytes(content)
+            _write_readable(file, content)
         except FileNotFoundError:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            _write_readable(file, content)
     except OSError as error:
         raise TransientError(
             f"the manifest cannot be written to {file.parent}: {error.strerror}; see service.manifest_dir"
         ) from error
+
+
+def _write_readable(file: Path, content: bytes) -> None:
+    with file.open("wb") as writer:
+        # the copy at the destination gets the same mode, and consumers read it there, whatever this process's umask is
+        with contextlib.suppress(PermissionError):  # a file system without modes
+            os.fchmod(writer.fileno(), _MODE)
+        writer.write(content)
 
 
 def _below(service: Endpoint, file: Path) -> str:

@@ -19,6 +19,7 @@ from dts_fsm.records import (
     OperationCode,
     OperationRequest,
     OperationStatus,
+    Overwrite,
     Transfer,
 )
 
@@ -33,10 +34,11 @@ class Mover:
 
     Args:
         places: where endpoints are found.
+        overwrite: what becomes of a file that is in the place of one to be moved.
     """
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, *, overwrite: Overwrite = Overwrite.IF_DIFFERENT) -> None:
+        self._places, self._overwrite = places, overwrite
 
     def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:
         """Move from each source endpoint."""
@@ -52,6 +54,7 @@ class Mover:
                 destination_path=f"{transfer.folder}/{file.path}",
                 bytes=file.descriptor.bytes,
                 hash=file.descriptor.hash,
+                overwrite=self._overwrite,
             )
             for file in _to_move(operation)
             if file.path is not None

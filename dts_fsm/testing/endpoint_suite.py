@@ -15,7 +15,7 @@ services, over local folders, and over fakes that have no files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -29,6 +29,7 @@ from dts_fsm.records import (
     FileTransfer,
     OperationCode,
     OperationStatus,
+    Overwrite,
 )
 from dts_fsm.testing.endpoint_pair import EndpointPair, checksum, file_of, wait_for_end
 
@@ -233,6 +234,77 @@ class EndpointSuite:
         status = self.move(pair, files, operation_id=operation_id, source=source)
         assert status.code == OperationCode.SUCCEEDED, status
         assert status.num_files_transferred == 20
+        assert contents == {path: pair.read(f"delivered/{path}") for path in contents}
+
+    # What is in the place of a file
+
+    @pytest.mark.parametrize("policy", Overwrite)
+    def test_a_file_arrives_where_nothing_is_under_every_policy(self, pair: EndpointPair, policy: Overwrite) -> None:
+        pair.put("a", b"first")
+        status = self.move(pair, [file_of("a", b"first", overwrite=policy)])
+        assert [outcome.state for outcome in status.files] == [FileState.TRANSFERRED], status
+        assert pair.read("delivered/a") == b"first"
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize("other", [b"other", b"longer than it", b""])
+    def test_never_leaves_other_content_as_it_is_and_that_file_alone_fails(
+        self, pair: EndpointPair, other: bytes, known: bool
+    ) -> None:
+        pair.put("a", other)
+        self.move(pair, [file_of("a", other)])
+        pair.put("a", b"first")
+        pair.put("b", b"second!")
+        changes: dict[str, Any] = {"overwrite": Overwrite.NEVER} | ({} if known else {"hash": None, "bytes": None})
+        status = self.move(pair, [file_of("a", b"first", **changes), file_of("b", b"second!", **changes)])
+        assert (status.code, status.reason, status.transient) == (OperationCode.FAILED, "exists", False)
+        assert {("id of a", "exists", False, True), ("id of b", None, False, False)} == {
+            (outcome.id, outcome.reason, outcome.transient, bool(outcome.error)) for outcome in status.files
+        }
+        assert (other, b"second!") == (pair.read("delivered/a"), pair.read("delivered/b"))
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize(
+        ("policy", "state"),
+        [
+            (Overwrite.NEVER, FileState.SKIPPED),
+            (Overwrite.IF_DIFFERENT, FileState.SKIPPED),
+            (Overwrite.ALWAYS, FileState.TRANSFERRED),
+        ],
+    )
+    def test_the_right_content_is_moved_again_by_always_alone(
+        self, pair: EndpointPair, policy: Overwrite, state: FileState, known: bool
+    ) -> None:
+        pair.put("a", b"first")
+        self.move(pair, [file_of("a", b"first")])
+        file = file_of("a", b"first", overwrite=policy, **({} if known else {"hash": None, "bytes": None}))
+        status = self.move(pair, [file])
+        assert [(state, 5)] == [(outcome.state, outcome.observed_bytes) for outcome in status.files], status
+        assert _counts(status) == (1, int(state is FileState.SKIPPED), 5)
+        assert pair.read("delivered/a") == b"first"
+
+    def test_always_replaces_other_content(self, pair: EndpointPair) -> None:
+        pair.put("a", b"other")
+        self.move(pair, [file_of("a", b"other")])
+        pair.put("a", b"first")
+        status = self.move(pair, [file_of("a", b"first", overwrite=Overwrite.ALWAYS)])
+        assert [outcome.state for outcome in status.files] == [FileState.TRANSFERRED], status
+        assert pair.read("delivered/a") == b"first"
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize("policy", Overwrite)
+    def test_what_an_earlier_submission_left_is_no_conflict_after_a_restart(
+        self, pair: EndpointPair, policy: Overwrite, known: bool
+    ) -> None:
+        contents = {f"{i}": b"x" * i for i in range(10)}
+        for path, content in contents.items():
+            pair.put(path, content)
+        changes: dict[str, Any] = {"overwrite": policy} | ({} if known else {"hash": None, "bytes": None})
+        files, operation_id = [file_of(path, content, **changes) for path, content in contents.items()], uuid4()
+        self.move(pair, files[:5])  # what a killed process had done
+        pair.source.transfer(pair.destination, files, operation_id=operation_id)
+        source = pair.restart() if pair.restart else pair.source
+        status = self.move(pair, files, operation_id=operation_id, source=source)
+        assert (status.code, status.num_files_transferred) == (OperationCode.SUCCEEDED, 10), status
         assert contents == {path: pair.read(f"delivered/{path}") for path in contents}
 
     # A move that fails

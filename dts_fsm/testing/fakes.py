@@ -31,6 +31,7 @@ from dts_fsm.records import (
     FileTransfer,
     OperationCode,
     OperationStatus,
+    Overwrite,
     SearchFileStatus,
     SearchParameters,
     SearchResults,
@@ -199,9 +200,12 @@ class FakeEndpoint:
         checksum = source.checksum(file.hash)
         if file.hash is not None and checksum != file.hash:
             return _failed(file, "checksum mismatch", f"expected {file.hash}, found {checksum}")
-        there = destination._find(file.destination_path)
-        state = FileState.SKIPPED if there == source else FileState.TRANSFERRED
         with destination._lock:
+            there = destination._find(file.destination_path)
+            if file.overwrite is Overwrite.NEVER and there not in (None, source):
+                return _failed(file, "exists", f"{file.destination_path} has other content: move it away")
+            skipped = there == source and file.overwrite is not Overwrite.ALWAYS
+            state = FileState.SKIPPED if skipped else FileState.TRANSFERRED
             destination.files[file.destination_path] = source
         observed = str(checksum) if checksum else None
         return FileOutcome(id=file.id, state=state, observed_bytes=source.size_bytes, observed_hash=observed)

@@ -15,7 +15,7 @@ from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Handler
 from dts_fsm.lanes import InlineDispatcher
 from dts_fsm.planner import Planner
-from dts_fsm.records import Specification, TransferStatus, User
+from dts_fsm.records import Overwrite, Specification, TransferStatus, User
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.statechart import Chart
 from dts_fsm.store import Admission, SqliteStore
@@ -65,7 +65,7 @@ class Rig:
         places = Places(self.databases, self.endpoints)
         self.handlers: dict[str, Handler] = {
             "stager": Stager(places, double_check=self.config.service.double_check_staging),
-            "mover": Mover(places),
+            "mover": Mover(places, overwrite=Overwrite(self.config.service.overwrite)),
             "manifestor": Manifestor(places, endpoint="source", folder=self.config.service.manifest_dir),
             **(handlers or {}),
         }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from dts_fsm.databases.files import copy_beneath
 from dts_fsm.databases.staging import StagingQueue
 from dts_fsm.errors import SizeMismatchError, SourceChangedError, TransientError, UnsafePathError
 from dts_fsm.records import Descriptor, StagingStatus
+from tests.folders import make_device, make_socket
 
 DEADLINE_S = 20.0
 FILE = Descriptor(id="a", path="a", bytes=1)
@@ -228,11 +230,39 @@ def test_no_symbolic_link_is_followed_on_either_side(
         assert _contents(root) == {}
 
 
-def test_what_is_no_regular_file_is_refused_without_blocking(archive: Path, root: Path) -> None:
+def test_what_is_no_regular_file_is_refused_without_being_opened(
+    archive: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A FIFO was opened, and whoever waited to write to it was told that somebody reads; a socket was an i/o error.
     os.mkfifo(archive / "fifo")
-    for name in ("fifo", "sub"):
+    make_device(archive / "device")
+    make_socket(archive / "socket")
+    opened, real_open = [], os.open
+    monkeypatch.setattr(
+        os, "open", lambda name, *args, **kwargs: opened.append(name) or real_open(name, *args, **kwargs)
+    )
+    for name in ("fifo", "device", "socket", "sub"):
         with pytest.raises(UnsafePathError, match="not a regular file"):
             copy_beneath(archive, root, name, size_bytes=0)
+    assert [archive] * 4 == opened
+
+
+def test_a_fifo_that_takes_a_files_place_after_the_look_does_not_block(
+    archive: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_stat = os.stat
+
+    def late_stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        status = real_stat(path, *args, **kwargs)
+        if path == "file":
+            (archive / "sub" / "file").unlink()
+            os.mkfifo(archive / "sub" / "file")
+        return status
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", late_stat)
+        with pytest.raises(UnsafePathError, match="not a regular file"):
+            copy_beneath(archive, root, "sub/file", size_bytes=7)
 
 
 def test_a_folder_or_a_file_in_the_way_is_an_error_and_stays(archive: Path, root: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
 import resource
-import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -21,75 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dts_fsm.endpoints import moving
-from dts_fsm.endpoints.batches import BATCH_BYTES, Batch, Meter, batches, destination_folder
+from dts_fsm.endpoints.batches import BATCH_BYTES, Meter, batches, destination_folder
 from dts_fsm.endpoints.beneath import open_root, open_source
 from dts_fsm.endpoints.copying import CHUNK_BYTES, Copier
 from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
 from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.endpoints.outcomes import SourceMissingError
 from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChangedError, UnsafePathError
-from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer
-
-CONTENT = b"0123456789abcdef" * (CHUNK_BYTES // 8)  # two chunks
-SECRET = b"what lies outside the root"
-
-
-def sha256(content: bytes) -> Checksum:
-    return Checksum("sha256", hashlib.sha256(content).hexdigest())
-
-
-@attrs.define
-class Place:
-    """A source and a destination folder, and one outside of both."""
-
-    source: Path
-    destination: Path
-    outside: Path
-    advance: Callable[[int], object] = int
-
-    def put(self, content: bytes = CONTENT, path: str = "file") -> FileTransfer:
-        (self.source / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.source / path).write_bytes(content)
-        return FileTransfer(id=path, source_path=path, destination_path=path, bytes=len(content), hash=sha256(content))
-
-    def copy(self, file: FileTransfer, *, sync: bool = False) -> FileOutcome:
-        source, folder = open_root(str(self.source)), open_root(str(self.destination))
-        try:
-            outcome = Copier(source, self.advance).copy(file, folder=folder, part="part", sync=sync)
-            if outcome.state is FileState.TRANSFERRED:
-                os.rename("part", "file", src_dir_fd=folder, dst_dir_fd=folder)
-            return outcome
-        finally:
-            os.close(source)
-            os.close(folder)
-
-    def batch(self, *files: FileTransfer, **changes: Any) -> Batch:
-        (batch,) = batches(
-            files,
-            source_root=str(self.source),
-            destination_root=str(self.destination),
-            operation_id=uuid4(),
-            durable=True,
-        )
-        return attrs.evolve(batch, **changes)
-
-    def arrived(self) -> dict[str, bytes]:
-        """Everything below the destination, temporary files and links' targets included."""
-        return {
-            str(path.relative_to(self.destination)): path.read_bytes()
-            for path in self.destination.rglob("*")
-            if path.is_file()
-        }
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path / "source", tmp_path / "destination", tmp_path / "outside")
-    for folder in (place.source, place.destination, place.outside):
-        folder.mkdir()
-    (place.outside / "file").write_bytes(SECRET)
-    return place
-
+from dts_fsm.records import FileOutcome, FileState, FileTransfer
+from tests.folders import CONTENT, SECRET, Place, make_device, make_socket, sha256
 
 # One file
 
@@ -406,17 +344,7 @@ def test_folders_that_are_swapped_for_links_all_the_time_never_lead_outside(plac
     assert seen <= {b"inside"}
 
 
-def _socket(path: Path) -> None:
-    here = os.getcwd()
-    os.chdir(path.parent)  # a socket's path may have 107 bytes
-    try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path.name)
-    finally:
-        os.chdir(here)
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, _socket, Path.mkdir])
+@pytest.mark.parametrize("make", [os.mkfifo, make_socket, make_device, Path.mkdir])
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_what_is_not_a_regular_file_is_refused_without_blocking(
     place: Place, make: Callable[[Path], None], side: str

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +25,11 @@ from dts_fsm.records import (
     FileOutcome,
     FileRecord,
     FileState,
+    FileTransfer,
     Operation,
     OperationCode,
     OperationStatus,
+    Overwrite,
     SourceSummary,
     Specification,
     Transfer,
@@ -176,6 +182,15 @@ class TestMover:
         for files in ((), (INLINE,), (file("a", FileState.SKIPPED),)):
             assert Mover(places).submit(operation(*files)).code is OperationCode.SUCCEEDED
 
+    @pytest.mark.parametrize("policy", Overwrite)
+    def test_every_file_goes_with_the_policy_for_what_is_in_its_place(
+        self, places: Places, disk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, policy: Overwrite
+    ) -> None:
+        told: list[FileTransfer] = []
+        monkeypatch.setattr(disk, "transfer", lambda _, files, operation_id: told.extend(files) or operation_id)
+        Mover(places, overwrite=policy).submit(operation(file("a"), file("b")))
+        assert [(moved.id, moved.overwrite) for moved in told] == [("a", policy), ("b", policy)]
+
     def test_moves_that_the_endpoint_does_not_speak_of_are_left_out(
         self, places: Places, disk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -248,6 +263,49 @@ class TestManifestor:
         (tmp_path / "file").write_text("")
         with pytest.raises(TransientError, match=r"cannot be written to .*; see service\.manifest_dir"):
             self.manifestor(places, tmp_path / "file").submit(operation())
+
+    @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+    def test_a_manifest_can_be_read_by_everybody_whatever_the_umask_is(
+        self, places: Places, tmp_path: Path, umask: int
+    ) -> None:
+        # With a umask of 0077 consumers of the destination could not read it: the copy has the mode of the original.
+        (tmp_path / "manifests").mkdir()
+        asked = operation(file("a", FileState.TRANSFERRED))
+        former = os.umask(umask)
+        try:
+            for _ in range(2):  # the second finds the file of the first
+                self.manifestor(places, tmp_path / "manifests").submit(asked)
+        finally:
+            os.umask(former)
+        (written,) = (tmp_path / "manifests").iterdir()
+        assert stat.S_IMODE(written.stat().st_mode) == 0o644
+
+    def test_a_manifest_left_with_another_mode_gets_the_right_one(self, places: Places, tmp_path: Path) -> None:
+        asked = operation(file("a", FileState.TRANSFERRED))
+        left = tmp_path / f"{asked.transfer.id}.json"
+        left.write_text("half of it, and longer than the manifest would be" * 100)
+        left.chmod(0o600)
+        self.manifestor(places, tmp_path).submit(asked)
+        assert stat.S_IMODE(left.stat().st_mode) == 0o644
+        assert json.loads(left.read_text())["name"] == "manifest"
+
+    def test_a_manifest_is_written_where_a_file_system_has_no_modes(
+        self, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: Any) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "fchmod", refuse)
+        asked = operation(file("a", FileState.TRANSFERRED))
+        assert self.manifestor(places, tmp_path).submit(asked).code is OperationCode.RUNNING
+
+    def test_a_manifest_is_delivered_under_the_default_policy(
+        self, places: Places, disk: FakeEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[FileTransfer] = []
+        monkeypatch.setattr(disk, "transfer", lambda _, files, operation_id: told.extend(files) or operation_id)
+        self.manifestor(places, tmp_path).submit(operation(file("a", FileState.TRANSFERRED)))
+        assert [moved.overwrite for moved in told] == [Overwrite.IF_DIFFERENT]
 
     def test_a_delivery_that_failed_says_why_and_leaves_no_copy(
         self, places: Places, disk: FakeEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

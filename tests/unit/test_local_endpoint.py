@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -16,7 +15,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +32,7 @@ from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, SourceChangedError, TransientError
 from dts_fsm.records import Checksum, Descriptor, FileState, FileTransfer, OperationCode, OperationStatus
 from dts_fsm.testing.endpoint_pair import wait_for_end
+from tests.folders import unprivileged
 
 MIB = 1 << 20
 DEADLINE_S = 30.0
@@ -277,7 +277,7 @@ def test_the_most_common_reason_is_told_and_a_failure_is_transient_only_if_all_a
 
 
 def test_nobody_may_read_what_permissions_forbid(make_pair: Callable[..., Pair]) -> None:
-    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+    with tempfile.TemporaryDirectory() as base, unprivileged() as executor:
         os.chmod(base, 0o755)
         pair = make_pair(Path(base), executor=executor)
         file, open_file = pair.put("closed", b"x"), pair.put("open", b"y")
@@ -296,7 +296,7 @@ def test_nobody_may_read_what_permissions_forbid(make_pair: Callable[..., Pair])
 def test_a_file_that_may_not_be_looked_at_is_left_to_the_move_which_fails_it_alone(
     make_pair: Callable[..., Pair],
 ) -> None:
-    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+    with tempfile.TemporaryDirectory() as base, unprivileged() as executor:
         os.chmod(base, 0o755)
         pair = make_pair(Path(base), executor=executor)
         closed, open_file = pair.put("closed/file", b"x"), pair.put("open", b"y")
@@ -328,23 +328,13 @@ def test_a_file_that_may_not_be_looked_at_is_left_to_the_move_which_fails_it_alo
 
 
 def test_a_root_that_may_not_be_read_has_no_answer() -> None:
-    with tempfile.TemporaryDirectory() as base, _unprivileged() as executor:
+    with tempfile.TemporaryDirectory() as base, unprivileged() as executor:
         endpoint = LocalEndpoint(root=base)
         os.chmod(base, 0)
         asked = executor.submit(endpoint.files_staged, [Descriptor(id="a", path="a", bytes=1)])
         with pytest.raises(PermanentError, match=base):
             asked.result(DEADLINE_S)
         os.chmod(base, 0o700)
-
-
-def _unprivileged() -> Executor:
-    """A thread that permissions hold for: root gives its rights to files away, for this thread alone."""
-
-    def drop() -> None:
-        if os.geteuid() == 0:
-            ctypes.CDLL(None).setfsuid(65534)
-
-    return ThreadPoolExecutor(1, initializer=drop)
 
 
 def test_destination_folders_are_made_once_and_keep_what_is_in_them(make_pair: Callable[..., Pair]) -> None:
