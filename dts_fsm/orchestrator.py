@@ -180,7 +180,7 @@ class Orchestrator(Inquiries):
         for key in keys:
             _check_key(key)
         known: dict[int, UUID] = {}
-        admissions = []
+        fresh: list[tuple[Specification, str | None]] = []
         now = self._clock.time()
         for index, (specification, key) in enumerate(zip(listed, keys, strict=True)):
             if key is not None and (found := running.store.keyed(key)) is not None:
@@ -188,8 +188,12 @@ class Orchestrator(Inquiries):
                     raise IdempotencyConflictError(key, found[0])
                 known[index] = found[0]
                 continue
-            plan = running.planner.plan(specification)
-            admissions.append(Admission(change=running.engine.admit(plan, now), plan=plan, key=key))
+            fresh.append((specification, key))
+        plans = running.planner.plans([specification for specification, _ in fresh])
+        admissions = [
+            Admission(change=running.engine.admit(plan, now), plan=plan, key=key)
+            for plan, (_, key) in zip(plans, fresh, strict=True)
+        ]
         created = iter(running.store.create(admissions) if admissions else [])
         self._created(running)
         return [known[index] if index in known else next(created) for index in range(len(listed))]

@@ -128,7 +128,6 @@ def build_endpoints(config: Config, *, executor: Executor | None = None) -> OnDe
         return _called(
             config,
             f"endpoints.{name}",
-            section,
             InvalidEndpointConfigError,
             lambda: factory(section, executor=executor),
         )
@@ -150,7 +149,6 @@ def build_databases(config: Config, endpoints: Mapping[str, Endpoint]) -> OnDema
         return _called(
             config,
             f"databases.{name}",
-            section,
             InvalidDatabaseConfigError,
             lambda: factory(section, endpoints=endpoints),
         )
@@ -207,7 +205,6 @@ def _located(config: Config, key: str, call: Callable[[], T]) -> T:
 def _called(
     config: Config,
     key: str,
-    section: EndpointConfig | DatabaseConfig,
     wrong: type[ConfigurationError],
     call: Callable[[], T],
 ) -> T:
@@ -219,7 +216,7 @@ def _called(
         cause, fault = error, _keyed(config, key, error)
     except Exception as error:
         cause, fault = error, wrong(f"its provider could not set it up: {type(error).__name__}: {error}", key=key)
-    message = redacted(fault.message, section)
+    message = redacted(fault.message, config)
     if message != fault.message:
         fault = type(fault)(message, file=fault.file, line=fault.line, key=fault.key)
         cause = None  # its traceback would show what was just taken out

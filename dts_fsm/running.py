@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from concurrent.futures import Executor
@@ -11,19 +12,22 @@ from typing import Any, cast
 
 import attrs
 
-from dts_fsm.config import Config, ServiceConfig
+from dts_fsm.config import Config, Redactor, ServiceConfig
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.engine import Engine, Timing
 from dts_fsm.errors import InvalidServiceConfigError, NoDatabasesAvailableError
 from dts_fsm.handlers import Manifestor, Mover, Stager
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
-from dts_fsm.lanes import LaneDispatcher
+from dts_fsm.lanes import LaneDispatcher, lane_limits
 from dts_fsm.messages import Hub
 from dts_fsm.planner import Planner
+from dts_fsm.records import Overwrite
 from dts_fsm.registry import OnDemand, build_databases, build_endpoints
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.store import SqliteStore, Store
+
+_log = logging.getLogger(__name__)
 
 STORE_NAME = "dts.db"
 """The store's file in ``data_dir``."""
@@ -73,7 +77,7 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         databases = parts.databases
         if databases is None:
             built = build_databases(config, endpoints)
-            places_stack.callback(_close_made, built)
+            places_stack.callback(_close_made, config, built)
             databases = built
         if schedule:
             # a fault of the configuration shows now, and not when a transfer needs the place
@@ -85,14 +89,14 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         places = Places(databases, endpoints)
         handlers: dict[str, Handler] = {
             "stager": Stager(places, double_check=settings.double_check_staging),
-            "mover": Mover(places),
+            "mover": Mover(places, overwrite=Overwrite(settings.overwrite)),
             "manifestor": Manifestor(places, endpoint=service_endpoint, folder=settings.manifest_dir),
             **parts.handlers,
         }
         engine = Engine(handlers, Timing(settings), functools.lru_cache(1000)(store.stored))
         hub = Hub(store)
         stack.callback(hub.stop)
-        scheduler = _scheduler(settings, parts, store, engine, handlers, hub, stack) if schedule else None
+        scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack) if schedule else None
         return Running(
             store=store,
             engine=engine,
@@ -108,7 +112,7 @@ def _endpoints(config: Config, parts: Parts, stack: ExitStack) -> tuple[Mapping[
     endpoints = parts.endpoints
     if endpoints is None:
         built = build_endpoints(config, executor=parts.executor)
-        stack.callback(_close_made, built)
+        stack.callback(_close_made, config, built)
         endpoints = built
     name, folder = config.service.endpoint, config.service.manifest_dir
     if name and folder.is_relative_to(_local_root(config, endpoints, name) or "/"):
@@ -138,7 +142,7 @@ def _store(settings: ServiceConfig, parts: Parts, stack: ExitStack) -> Store:
 
 
 def _scheduler(
-    settings: ServiceConfig,
+    config: Config,
     parts: Parts,
     store: Store,
     engine: Engine,
@@ -146,7 +150,8 @@ def _scheduler(
     hub: Hub,
     stack: ExitStack,
 ) -> Scheduler:
-    dispatcher = LaneDispatcher(concurrency=settings.concurrency, call_timeout_s=settings.call_timeout_s)
+    settings, redact = config.service, Redactor(config)
+    dispatcher = LaneDispatcher(limits=lane_limits(config), call_timeout_s=settings.call_timeout_s, redact=redact)
     stack.callback(dispatcher.close)
     return Scheduler(
         store=store,
@@ -156,6 +161,7 @@ def _scheduler(
         settings=settings,
         clock=parts.clock,
         published=hub.notify,
+        redact=redact,
     )
 
 
@@ -174,9 +180,16 @@ def _make_folder(settings: ServiceConfig, key: str) -> None:
         ) from error
 
 
-def _close_made(built: OnDemand[Any]) -> None:
+def _close_made(config: Config, built: OnDemand[Any]) -> None:
     """Close those that were built and can be closed: it is no part of their contracts."""
-    for place in built.made().values():
+    for name, place in built.made().items():
         close = getattr(place, "close", None)
-        if close is not None:
+        if close is None:
+            continue
+        try:
             close()
+        except Exception as error:
+            # the others are to be closed all the same
+            _log.error(
+                "a provider raised", exc_info=Redactor(config).error(error), extra={"action": "close", "place": name}
+            )

@@ -10,18 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import cast, overload
 from uuid import UUID
 
-from dts_fsm.config import ServiceConfig
+from dts_fsm.config import Redactor, ServiceConfig
+from dts_fsm.config.redaction import words
 from dts_fsm.engine import Answer, Engine
 from dts_fsm.engine.guards import ENDED
 from dts_fsm.engine.transfers import COMPLAINT_PAUSE_S
 from dts_fsm.errors import StoreChartError, StoreError, StoreLeaseLostError
 from dts_fsm.interfaces import Clock, Handler
-from dts_fsm.lanes import Call, Dispatcher, Verb
+from dts_fsm.lanes import Call, Dispatcher, Verb, lane_of
 from dts_fsm.records import FileRecord, Operation
 from dts_fsm.store import Change, OperationRow, Store, TransferRow, time_of
 
@@ -45,6 +47,8 @@ _SWEEP_BATCH = 2000
 _NOTHING_DONE_S = 0.1
 """How long a tick waits after one that found nothing it could do, although something is due (its lane is full, say)."""
 
+
+_UNCALLED = ENDED | {"pending"}
 
 _View = tuple[Operation, tuple[int, int]]
 """An operation for its handler, and the row ids of its transfer and of itself."""
@@ -81,6 +85,7 @@ class Scheduler:
 
     Args:
         published: is called after each commit that recorded transitions.
+        redact: takes secrets out of what handlers raise while it is decided which operations come next.
     """
 
     def __init__(
@@ -93,11 +98,15 @@ class Scheduler:
         settings: ServiceConfig,
         clock: Clock,
         published: Callable[[], None],
+        redact: Redactor | None = None,
     ) -> None:
         self._store, self._engine, self._handlers = store, engine, handlers
         self._dispatcher, self._settings, self._clock = dispatcher, settings, clock
         self._published = published
-        self._in_flight: set[int] = set()
+        self._redact = redact or Redactor()
+        self._in_flight: dict[int, Call] = {}
+        self._alone: set[int] = set()
+        self._crowded: frozenset[str] = frozenset()
         self._fresh: set[str] = set()
         self._set_back: dict[int, float] = {}
         self._leading = False
@@ -134,7 +143,7 @@ class Scheduler:
     def _tick(self, answers: Mapping[int, list[tuple[int, Answer]]]) -> int:
         now = self._now()
         self._set_back = {rowid: until for rowid, until in self._set_back.items() if until > now}
-        due = self._store.due(now, _CLAIM, without=self._dispatcher.full_lanes(), busy=self._in_flight)
+        due = self._claim(now)
         rowids = [rowid for rowid in dict.fromkeys((*answers, *due)) if rowid not in self._set_back]
         if not rowids:
             return 0
@@ -189,13 +198,22 @@ class Scheduler:
             self._published()
         return len(changes)
 
+    def _claim(self, now: float) -> list[int]:
+        full = self._dispatcher.full_lanes()
+        crowded, self._crowded = self._crowded, frozenset()
+        due = self._store.due(now, _CLAIM, without=full | crowded, busy=self._in_flight) if crowded else []
+        return due or self._store.due(now, _CLAIM, without=full, busy=self._in_flight)
+
     def _answers(self, wait_s: float) -> dict[int, list[tuple[int, Answer]]]:
         answers = defaultdict(list)
         for call in self._dispatcher.collect(wait_s):
             if call.term != self._term:
                 continue  # asked for in an earlier term of office: another scheduler has acted since
+            numbers = {number for _, number in call.rowids}
+            # one of them may make the others wait in vain, every time
+            self._alone = self._alone | numbers if call.given_up else self._alone - numbers
             for operation, (transfer, number) in zip(call.operations, call.rowids, strict=True):
-                self._in_flight.discard(number)
+                self._in_flight.pop(number, None)
                 answers[transfer].append((number, call.answers[operation.id]))
         return answers
 
@@ -203,11 +221,11 @@ class Scheduler:
         self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
         _log.error(
             "deciding on a transfer raised",
-            exc_info=error,
+            exc_info=self._redact.error(error),
             extra={"action": "decide", "transfer_id": row.uuid, "state": row.state},
         )
         fresh = self._store.load([row.rowid])[row.rowid]
-        return self._engine.complain(fresh, f"{type(error).__name__}: {error}", now)
+        return self._engine.complain(fresh, self._redact(f"{type(error).__name__}: {words(error)}"), now)
 
     def _commit(self, changes: Sequence[Change], now: float) -> Sequence[Change]:
         """Write the changes, and give those that were written."""
@@ -241,43 +259,66 @@ class Scheduler:
                     self._fresh.add(entry.operation.uuid)
 
     def _make_calls(self, changed: Collection[TransferRow], rows: Mapping[int, TransferRow], now: float) -> int:
-        current = {**rows, **{row.rowid: row for row in changed}}
-        full = self._dispatcher.full_lanes()
-        polls: defaultdict[tuple[str, str], list[_View]] = defaultdict(list)
+        polls: defaultdict[tuple[str, str, str], list[_View]] = defaultdict(list)
         calls = 0
-        for row in current.values():
-            if row.rowid in self._set_back:
-                continue  # what is in memory of it was not written
-            for operation in row.operations:
-                if operation.state in ENDED or operation.state == "pending" or operation.endpoint in full:
-                    continue
-                if operation.due_at is None or operation.due_at > now or operation.rowid in self._in_flight:
-                    continue
-                if operation.handler not in self._handlers:
-                    self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
-                    _log.error("no such handler", extra={"action": "call", "handler": operation.handler})
-                    continue
-                calls += 1
-                view = (self._view(row, operation), (row.rowid, operation.rowid))
-                if operation.state in ("running", "suspended"):
-                    polls[operation.handler, operation.endpoint].append(view)
-                else:
-                    verb: Verb = "submit" if operation.state == "submitting" else "cancel"
-                    self._call(verb, operation.handler, operation.endpoint, [view])
-        for (name, endpoint), views in polls.items():
+        due = self._to_call({**rows, **{row.rowid: row for row in changed}}.values(), now)
+        # who takes up most of this claim is left out of the next one: it may have a long queue, and others a short one
+        crowds = Counter(lane_of(operation.kind, operation.endpoint) for _, operation in due)
+        self._crowded = frozenset(name for name, count in crowds.items() if count > _CLAIM / 2)
+        for row, operation in due:
+            if operation.handler not in self._handlers:
+                self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
+                _log.error("no such handler", extra={"action": "call", "handler": operation.handler})
+                continue
+            if not self._free(operation):
+                continue
+            calls += 1
+            view = (self._view(row, operation), (row.rowid, operation.rowid))
+            lane = lane_of(operation.kind, operation.endpoint)
+            if operation.state in ("running", "suspended") and operation.rowid in self._alone:
+                self._call("poll", operation.handler, lane, [view])
+            elif operation.state in ("running", "suspended"):
+                polls[operation.handler, operation.endpoint, lane].append(view)
+            else:
+                verb: Verb = "submit" if operation.state == "submitting" else "cancel"
+                self._call(verb, operation.handler, lane, [view])
+        for (name, _, lane), views in polls.items():
             for first in range(0, len(views), _POLL_BATCH):
-                self._call("poll", name, endpoint, views[first : first + _POLL_BATCH])
+                self._call("poll", name, lane, views[first : first + _POLL_BATCH])
         return calls
 
-    def _call(self, verb: Verb, handler: str, endpoint: str, views: Sequence[_View]) -> None:
+    def _to_call(self, rows: Iterable[TransferRow], now: float) -> list[tuple[TransferRow, OperationRow]]:
+        """The operations that are due for a call, the longest-waiting first."""
+        due = [
+            (operation.due_at, row, operation)
+            for row in rows
+            if row.rowid not in self._set_back  # what is in memory of it was not written
+            for operation in row.operations
+            if operation.state not in _UNCALLED and operation.due_at is not None and operation.due_at <= now
+        ]
+        due.sort(key=itemgetter(0))
+        return [(row, operation) for _, row, operation in due]
+
+    def _free(self, operation: OperationRow) -> bool:
+        """True where a call can be made for it: none is under way, and its lane has room."""
+        call = self._in_flight.get(operation.rowid)
+        if operation.state == "canceling":
+            # what has not begun need not be done any more; a cancellation does not wait for room behind other work
+            return call is None or (call.verb != "cancel" and self._dispatcher.withdraw(call))
+        return call is None and not self._dispatcher.full(lane_of(operation.kind, operation.endpoint))
+
+    def _call(self, verb: Verb, handler: str, lane: str, views: Sequence[_View]) -> None:
         operations, rowids = zip(*views, strict=True)
-        self._dispatcher.offer(Call(verb, self._handlers[handler], endpoint, operations, rowids, term=self._term))
-        self._in_flight.update(number for _, number in rowids)
+        call = Call(verb, self._handlers[handler], lane, operations, rowids, term=self._term)
+        self._in_flight.update((number, call) for _, number in rowids)
+        self._dispatcher.offer(call)
 
     def _view(self, row: TransferRow, operation: OperationRow) -> Operation:
         uuid = operation.uuid
-        # an attempt that failed, or whose call raised, has told that it came to nothing
-        again = operation.attempts == 0 and (uuid not in self._fresh or operation.losses > 0)
+        work = (operation.handler, operation.kind, operation.endpoint, operation.phase)
+        same = [op for op in row.operations if (op.handler, op.kind, op.endpoint, op.phase) == work]
+        # a fresh submission was called for by nobody yet; but its work may have been done for one that was stopped
+        again = uuid not in self._fresh or operation.losses > 0 or any(op.submitted for op in same[:-1])
         self._fresh.discard(uuid)
         rowid = row.rowid
         return Operation(
@@ -287,10 +328,10 @@ class Scheduler:
             kind=operation.kind,
             endpoint=operation.endpoint,
             transfer=self._engine.view(row),
-            began_at=time_of(operation.began_at),
+            began_at=time_of(same[0].began_at),
             handle=UUID(operation.handle) if operation.handle else None,
             attempt=operation.attempts,
-            resubmitted=again and operation.state == "submitting",
+            resubmitted=again and operation.state in ("submitting", "canceling"),
             files=_Files(lambda: self._store.files(rowid)),
         )
 
@@ -340,7 +381,7 @@ class Scheduler:
         if self._leading and time.monotonic() < self._renew_at:
             return True
         settings, now = self._settings, self._clock.time()
-        leads = self._store.acquire_lease(now, settings.lease_time_s)
+        leads = self._keeps_office(now) if self._leading else self._store.acquire_lease(now, settings.lease_time_s)
         if leads and not self._leading:
             self._take_office(now)
         elif self._leading and not leads:
@@ -348,6 +389,14 @@ class Scheduler:
         self._leading = leads
         self._renew_at = time.monotonic() + settings.lease_time_s / 3
         return leads
+
+    def _keeps_office(self, now: float) -> bool:
+        """Renew the lease; False where another has been the scheduler, though it may be free again: it has acted."""
+        try:
+            self._store.commit([], now)
+        except StoreLeaseLostError:
+            return False
+        return True
 
     def _take_office(self, now: float) -> None:
         try:
@@ -368,6 +417,7 @@ class Scheduler:
         self._leading = False
         self._term += 1
         self._in_flight.clear()
+        self._alone.clear()
         self._fresh.clear()
 
     def _run(self) -> None:

@@ -2,7 +2,8 @@
 
 from dts_fsm.config.configuration import Config
 from dts_fsm.config.places import Credential, DatabaseConfig, EndpointConfig
+from dts_fsm.config.redaction import Redactor
 from dts_fsm.config.secret import Secret
 from dts_fsm.config.service import ServiceConfig
 
-__all__ = ["Config", "Credential", "DatabaseConfig", "EndpointConfig", "Secret", "ServiceConfig"]
+__all__ = ["Config", "Credential", "DatabaseConfig", "EndpointConfig", "Redactor", "Secret", "ServiceConfig"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
-from dts_fsm.config.keys import suggestion
-from dts_fsm.config.places import Credential, DatabaseConfig, EndpointConfig, database_provider
+from dts_fsm.config.keys import SECTIONS, suggestion
+from dts_fsm.config.places import Credential, DatabaseConfig, EndpointConfig, copied, database_provider
 from dts_fsm.config.reader import Reader
 from dts_fsm.config.service import ServiceConfig
 from dts_fsm.config.values import Values
@@ -20,6 +21,7 @@ from dts_fsm.errors import (
     InvalidDatabaseConfigError,
     InvalidServiceConfigError,
 )
+from dts_fsm.records.checks import shown
 
 
 @attrs.frozen(kw_only=True)
@@ -40,14 +42,21 @@ class Config:
     """
 
     service: ServiceConfig
-    credentials: Mapping[str, Credential] = attrs.field(factory=dict, converter=dict)
-    endpoints: Mapping[str, EndpointConfig] = attrs.field(factory=dict, converter=dict)
-    databases: Mapping[str, DatabaseConfig] = attrs.field(factory=dict, converter=dict)
+    credentials: Mapping[str, Credential] = attrs.field(factory=dict, converter=copied)
+    endpoints: Mapping[str, EndpointConfig] = attrs.field(factory=dict, converter=copied)
+    databases: Mapping[str, DatabaseConfig] = attrs.field(factory=dict, converter=copied)
     file: str | None = None
     lines: Mapping[str, int] = attrs.field(factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse names that lead nowhere."""
+        """Refuse what is no record of its section, and names that lead nowhere."""
+        if not isinstance(self.service, ServiceConfig):
+            raise InvalidServiceConfigError(
+                f"must be a ServiceConfig, not {type(self.service).__name__}", key="service"
+            )
+        _check_records("credentials", self.credentials, Credential)
+        _check_records("endpoints", self.endpoints, EndpointConfig)
+        _check_records("databases", self.databases, DatabaseConfig)
         names = [(f"credentials.{name}", name, record.name) for name, record in self.credentials.items()]
         names += [(f"endpoints.{name}", name, record.key) for name, record in self.endpoints.items()]
         names += [(f"databases.{name}", name, record.key) for name, record in self.databases.items()]
@@ -141,6 +150,16 @@ class Config:
             return cls(**Reader(root=root, values=values).sections(), file=file, lines=lines)
         except ConfigurationError as error:
             raise _located(error, file, lines) from None
+
+
+def _check_records(section: str, records: Any, kind: type) -> None:
+    if not isinstance(records, dict):
+        raise SECTIONS[section](f"must be a mapping, not {type(records).__name__}", key=section)
+    for name, record in records.items():
+        if not isinstance(name, str) or not isinstance(record, kind):
+            raise SECTIONS[section](
+                f"must be a record of the class {kind.__name__} by its name", key=f"{section}.{shown(name)}"
+            )
 
 
 def _located(error: ConfigurationError, file: str | None, lines: Mapping[str, int]) -> ConfigurationError:

@@ -19,6 +19,7 @@ from dts_fsm.errors import (
     InvalidDatabaseConfigError,
     InvalidEndpointConfigError,
 )
+from dts_fsm.records.checks import shown
 
 
 @attrs.frozen(kw_only=True)
@@ -34,29 +35,33 @@ class Credential:
         InvalidCredentialConfigError: neither id nor secret, a secret that is not a ``Secret``, or a bad name.
     """
 
-    name: str
+    name: str = attrs.field(validator=lambda _, __, name: check_name("credentials", name, InvalidCredentialConfigError))
     id: str = ""
     secret: Secret | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse a credential that says nothing, or that would show its secret."""
-        check_name("credentials", self.name, InvalidCredentialConfigError)
+        _check_kinds(f"credentials.{self.name}", InvalidCredentialConfigError, id=(self.id, _TEXT))
         check_secret(self.secret, f"credentials.{self.name}.secret", InvalidCredentialConfigError)
         if not self.id and (self.secret is None or not self.secret.reveal()):
             raise InvalidCredentialConfigError("needs an id, a secret, or both", key=f"credentials.{self.name}.id")
 
 
+_CREDENTIAL = (Credential | None, "a Credential or None")
+
+
 def _keys_only(options: Mapping[str, Any]) -> str:
-    return f"<{', '.join(options) or 'none'}>"
+    return f"<{', '.join(map(str, options)) or 'none'}>"
 
 
-def _copied(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(mapping)
+def copied(mapping: Any) -> Any:
+    """A converter: a dict of its own; anything but a mapping is left to a check."""
+    return dict(mapping) if isinstance(mapping, Mapping) else mapping
 
 
 def _options() -> Any:
     # A third party's option may hold a secret under any name: a repr shows the keys alone.
-    return attrs.field(factory=dict, converter=_copied, repr=_keys_only)
+    return attrs.field(factory=dict, converter=copied, repr=_keys_only)
 
 
 def _optional_count(section: str, error: type[ConfigurationError]) -> Any:
@@ -70,8 +75,18 @@ def _optional_count(section: str, error: type[ConfigurationError]) -> Any:
 def check_name(section: str, name: Any, error: type[ConfigurationError]) -> None:
     """Refuse a name that is empty, not text, not printable, or has a colon (custom destinations are cut there)."""
     if not isinstance(name, str) or not name or not name.isprintable() or ":" in name:
-        shown = name if isinstance(name, str) and name.isprintable() else repr(name)
-        raise error("a name must be printable text without ':' and not empty", key=f"{section}.{shown}")
+        written = name if isinstance(name, str) and name.isprintable() else shown(name)
+        raise error("a name must be printable text without ':' and not empty", key=f"{section}.{written}")
+
+
+_TEXT, _MAPPING, _MAYBE_TEXT = (str, "text"), (dict, "a mapping"), (str | None, "text or None")
+
+
+def _check_kinds(place: str, error: type[ConfigurationError], **values: tuple[object, tuple[Any, str]]) -> None:
+    """Refuse values, each given by its key and with its kind, that are of another."""
+    for key, (value, (kind, words)) in values.items():
+        if not isinstance(value, kind):
+            raise error(f"must be {words}, not {type(value).__name__}", key=f"{place}.{key}")
 
 
 def check_secret(secret: Any, key: str, error: type[ConfigurationError]) -> None:
@@ -98,7 +113,7 @@ class EndpointConfig:
         InvalidEndpointConfigError: no provider; a bad name; an id that globus cannot use.
     """
 
-    key: str
+    key: str = attrs.field(validator=lambda _, __, key: check_name("endpoints", key, InvalidEndpointConfigError))
     title: str = ""
     id: str = ""
     provider: str
@@ -110,7 +125,15 @@ class EndpointConfig:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no provider can work with."""
-        check_name("endpoints", self.key, InvalidEndpointConfigError)
+        _check_kinds(
+            f"endpoints.{self.key}",
+            InvalidEndpointConfigError,
+            name=(self.title, _TEXT),
+            id=(self.id, _TEXT),
+            root=(self.root, _TEXT),
+            credential=(self.credential, _CREDENTIAL),
+            options=(self.options, _MAPPING),
+        )
         if not isinstance(self.provider, str) or not self.provider:
             raise InvalidEndpointConfigError(
                 "is missing: say who moves the bytes, for example 'local', 's3' or 'globus'",
@@ -149,10 +172,10 @@ class DatabaseConfig:
         InvalidDatabaseConfigError: no endpoints, a secret that is not a ``Secret``, or a bad name.
     """
 
-    key: str
+    key: str = attrs.field(validator=lambda _, __, key: check_name("databases", key, InvalidDatabaseConfigError))
     title: str = ""
     organization: str = ""
-    endpoints: Mapping[str, str] = attrs.field(converter=_copied)
+    endpoints: Mapping[str, str] = attrs.field(converter=copied)
     credential: Credential | None = None
     secret: Secret | None = None
     provider: str | None = None
@@ -162,7 +185,18 @@ class DatabaseConfig:
 
     def __attrs_post_init__(self) -> None:
         """Refuse a database without files."""
-        check_name("databases", self.key, InvalidDatabaseConfigError)
+        _check_kinds(
+            f"databases.{self.key}",
+            InvalidDatabaseConfigError,
+            name=(self.title, _TEXT),
+            organization=(self.organization, _TEXT),
+            endpoints=(self.endpoints, _MAPPING),
+            credential=(self.credential, _CREDENTIAL),
+            provider=(self.provider, _MAYBE_TEXT),
+            options=(self.options, _MAPPING),
+        )
+        if not all(isinstance(name, str) for names in self.endpoints.items() for name in names):
+            raise InvalidDatabaseConfigError("must be texts by text", key=f"databases.{self.key}.endpoints")
         check_secret(self.secret, f"databases.{self.key}.secret", InvalidDatabaseConfigError)
         if not self.endpoints:
             raise InvalidDatabaseConfigError(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hmac
 
+from dts_fsm.errors import ConfigurationError
+
 
 class Secret:
-    """Text that only ``reveal`` shows: ``str``, ``repr``, formatting and ``attrs.asdict`` do not."""
+    """Text that only ``reveal`` shows: ``str``, ``repr``, formatting and ``attrs.asdict`` do not.
+
+    Raises:
+        ConfigurationError: it is made of something else than text.
+    """
 
     # Not an attrs class on purpose: attrs.asdict and cattrs would walk into it.
     __slots__ = ("__text",)
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"a secret must be text, not {type(text).__name__}")
         self.__text = text
 
     def reveal(self) -> str:

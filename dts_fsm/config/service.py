@@ -6,6 +6,7 @@ stay out of the messages: they might be a secret that went astray.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -91,11 +92,16 @@ def absolute(path: str | Path, base: Path) -> Path:
     """The path, ``~`` expanded, relative ones below ``base``.
 
     Raises:
-        ValueError: it is empty, has a NUL character, or names a user whose home is unknown; the message says which.
+        ValueError: it is empty, has what no file's name can have, or names a user whose home is unknown; the message
+            says which.
     """
     text = str(path)
     if not text or "\x00" in text:
         raise ValueError("must be a path: it is empty or has a NUL character")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("must be a path: it is not valid Unicode") from None
     try:
         return base / Path(text).expanduser()
     except RuntimeError:

@@ -19,6 +19,8 @@ MAX_BYTES = 1 << 20
 """The largest configuration that is read; reading one of this size takes some seconds."""
 
 _MAX_DEPTH = 16
+_MAX_EVENTS = 50_000
+"""A scalar is one, a list or a mapping two; what is kept of each, its dotted key, may be long."""
 _MAX_KEY_LENGTH = 200
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
@@ -70,9 +72,13 @@ def read(text: str) -> Node:
     if len(text) > MAX_BYTES:
         raise ConfigurationError(f"the file is larger than {MAX_BYTES} bytes: it is not a configuration of dts_fsm")
     try:
-        return _document(yaml.parse(text, Loader=yaml.SafeLoader))
+        return _document(_limited(yaml.parse(text, Loader=yaml.SafeLoader)))
+    except ConfigurationError:
+        raise
     except yaml.YAMLError as error:
         fault = _fault(text, error)
+    except (ValueError, OverflowError):  # PyYAML leaves those of int() and chr() as they are, without a line
+        fault = ConfigurationError("this is not valid YAML: an escape such as \\U00110000, or a version, is too large")
     # Raised here, not in the except clause: PyYAML's error quotes the line, and must not hang on ours as its context.
     raise fault
 
@@ -90,6 +96,14 @@ def _fault(text: str, error: yaml.YAMLError) -> ConfigurationError:
     indent = re.match(r"\s*", lines[number] if number < len(lines) else "")
     hint = "; indent with spaces: YAML does not allow tabs" if indent and "\t" in indent[0] else ""
     return ConfigurationError(f"this is not valid YAML: {problem}{hint}", line=number + 1)
+
+
+def _limited(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    for number, event in enumerate(events):
+        if number >= _MAX_EVENTS:
+            message = f"keys and values are more than {_MAX_EVENTS} up to here: this is not a configuration of dts_fsm"
+            raise ConfigurationError(message, line=_line(event))
+        yield event
 
 
 def _document(events: Iterator[yaml.Event]) -> Node:

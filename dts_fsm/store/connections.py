@@ -10,25 +10,41 @@ import contextlib
 import os
 import queue
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from dts_fsm.errors import DtsError, StoreDamagedError, StoreError
 from dts_fsm.store.schema import is_current, migrate
 
-_HEADER = b"SQLite format 3\x00"
 _BUSY_TIMEOUT_S = 30.0
+_CHECKPOINT_PAGES = 1000
+"""How long the write-ahead log becomes before it is moved into the file. Source: SQLite's own default."""
+
+_making = threading.Lock()
+
 _MINIMUM = (3, 37, 0)
 """STRICT tables. Source: SQLite release history, 3.37.0."""
 
 
-def translated(error: sqlite3.Error, file: str) -> StoreError:
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What sqlite3 raises; the second where damage is in the text of SQLite's own message."""
+
+_DAMAGE = ("malformed", "decode", "unsupported file format")
+
+
+def translated(error: sqlite3.Error | UnicodeDecodeError, file: str) -> StoreError:
     """The error of ours for one of SQLite's."""
     text = str(error)
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+    if "not a database" in text:
+        return StoreDamagedError(
+            f"{file} is not an SQLite database and was left as it is: give another file or data_dir"
+        )
+    if any(word in text for word in _DAMAGE):
         return StoreDamagedError(
             f"the store {file} is damaged ({text}); it was left as it is: restore a backup, or run "
             "`dts-fsm store check` to see what is wrong"
@@ -37,6 +53,10 @@ def translated(error: sqlite3.Error, file: str) -> StoreError:
         return StoreError(f"the store {file} is locked by another program for more than {_BUSY_TIMEOUT_S:g} s: {text}")
     if "readonly" in text:
         return StoreError(f"the store {file} cannot be written: {text}; check the permissions of file and folder")
+    if "unable to open" in text:
+        return StoreError(f"the store {file} cannot be opened: {text}; check the permissions of file and folder")
+    if "full" in text:
+        return StoreError(f"the store {file} cannot be written: {text}; make room")
     return StoreError(f"the store {file} failed: {text}")
 
 
@@ -61,6 +81,7 @@ class Connections:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._closed = False
         self._prepare_file(create)
+        self._look()
         try:
             writer = self._connect()
             try:
@@ -69,8 +90,20 @@ class Connections:
                 writer.close()
                 raise
             self._writer: sqlite3.Connection | None = writer
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error, str(path)) from error
+
+    def _look(self) -> None:
+        """Refuse a file that is no store of ours: a connection that may write would move its log into it, and close."""
+        try:
+            uri = f"file:{quote(str(self.path.absolute()))}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as db:
+                is_current(db, str(self.path))
+        except FAULTS as error:
+            refused = translated(error, str(self.path))
+            if isinstance(refused, StoreDamagedError):
+                raise refused from error
+            # a journal to be rolled back, say, for which one must write
 
     def _prepare_schema(self, writer: sqlite3.Connection) -> None:
         # SQLite does not wait for its busy time-out when two connections want to make a new file WAL at once
@@ -88,26 +121,29 @@ class Connections:
                 return
 
     def _prepare_file(self, create: bool) -> None:
+        # Only a file that nobody can have open yet is opened here: POSIX takes all of a process's locks on a file away
+        # when the process closes it once, and another would then remove the log that this one writes.
+        # Source: sqlite.org, "How To Corrupt An SQLite Database File", 2.2
         try:
-            if self.path.exists() and not self.path.is_file():
+            with _making:
+                if create and not self.path.exists():
+                    with contextlib.suppress(FileExistsError):  # another process was quicker, or a link leads nowhere
+                        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            if not stat.S_ISREG(self.path.stat().st_mode):
                 raise StoreError(f"the store {self.path} cannot be opened: it is not a regular file")
-            if create and not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            with self.path.open("rb") as file:
-                header = file.read(len(_HEADER))
         except OSError as error:
             raise StoreError(f"the store {self.path} cannot be opened: {error.strerror or error}") from error
-        if header and header != _HEADER:
-            raise StoreDamagedError(
-                f"{self.path} is not an SQLite database and was left as it is: give another file or data_dir"
-            )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, isolation_level=None, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, cached_statements=256
         )
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={1000 if self._checkpoints else 0}")
+        try:
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES if self._checkpoints else 0}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def checkpoint_here(self, here: bool) -> None:
@@ -118,7 +154,7 @@ class Connections:
         with self._lock:
             self._checkpoints = here
             if self._writer is not None:
-                self._writer.execute(f"PRAGMA wal_autocheckpoint={1000 if here else 0}")
+                self._writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES if here else 0}")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -141,7 +177,7 @@ class Connections:
                         self._writer.execute("ROLLBACK")
                     raise
                 self._writer.execute("COMMIT")
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 self._abandon_writer()
                 raise translated(error, str(self.path)) from error
             except DtsError:
@@ -165,11 +201,11 @@ class Connections:
             try:
                 connection = self._connect()
                 connection.execute("PRAGMA query_only=ON")
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 raise translated(error, str(self.path)) from error
         try:
             yield connection
-        except sqlite3.Error as error:
+        except FAULTS as error:
             connection.close()
             raise translated(error, str(self.path)) from error
         except BaseException:

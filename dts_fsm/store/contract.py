@@ -91,7 +91,8 @@ class Store(Protocol):
         Args:
             now: the time, seconds since 1970 UTC.
             limit: how many requests, transfers and operations are taken at most, of each.
-            without: endpoints whose operations are left for later, except those that are being canceled.
+            without: lanes ("endpoints.tape", "databases.jdp") whose operations are left for later, except those that
+                are being canceled.
             busy: row ids of operations that are left out.
         """
         ...

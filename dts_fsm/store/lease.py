@@ -39,18 +39,17 @@ class Lease:
         self._time_s = time_s
         with self._connections.transaction() as db:
             owner, epoch, expires_at = db.execute("SELECT owner, epoch, expires_at FROM lease").fetchone()
-            if owner == self._owner and epoch == self._epoch:
-                db.execute("UPDATE lease SET expires_at = ?", (now + time_s,))
-                return True
-            locked = self._lock()
-            dead = locked and owner.endswith(_LOCKED)
-            if owner and not dead and expires_at > now and not self._silent(epoch, expires_at):
-                self._unlock()
-                return False
-            self._epoch, self._owner = epoch + 1, self._name + (_LOCKED if locked else "")
+            if (owner, epoch) != (self._owner, self._epoch):
+                locked = self._lock()
+                dead = locked and owner.endswith(_LOCKED)
+                if owner and not dead and expires_at > now and not self._silent(epoch, expires_at):
+                    self._step_down()
+                    return False
+                self._epoch, self._owner = epoch + 1, self._name + (_LOCKED if locked else "")
             db.execute(
                 "UPDATE lease SET owner = ?, epoch = ?, expires_at = ?", (self._owner, self._epoch, now + time_s)
             )
+        # when it was kept, too: the commit that gave it may have raised, and have taken effect all the same
         self._connections.checkpoint_here(True)
         return True
 
@@ -67,10 +66,7 @@ class Lease:
             (now + self._time_s, self._owner, self._epoch),
         )
         if kept.rowcount != 1:
-            self._epoch = None
-            # the new owner alone moves the log into the file, and counts as dead when the lock is free
-            self._unlock()
-            self._connections.checkpoint_here(False)
+            self._step_down()
             raise StoreLeaseLostError(f"another process has become the scheduler of {self._connections.path}")
 
     def release(self) -> None:
@@ -82,15 +78,20 @@ class Lease:
                         "UPDATE lease SET owner = '', expires_at = 0.0 WHERE owner = ? AND epoch = ?",
                         (self._owner, self._epoch),
                     )
-                self._connections.checkpoint_here(False)
         finally:
-            self._epoch = None
-            self._unlock()
+            self._step_down()
+
+    def _step_down(self) -> None:
+        """Another is, or may become, the scheduler: it alone moves the log into the file, and has the lock."""
+        self._epoch = None
+        self._unlock()
+        self._connections.checkpoint_here(False)
 
     def _lock(self) -> bool:
         """Hold the lock file that tells others that this process lives; False where another process holds it."""
         if self._lock_file is None:
-            path = f"{self._connections.path}.lock"
+            # one lock for one file, whichever link leads to it
+            path = f"{os.path.realpath(self._connections.path)}.lock"
             try:
                 descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except OSError as error:

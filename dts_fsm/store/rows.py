@@ -14,6 +14,9 @@ import attrs
 
 from dts_fsm.records import Destination, FileOutcome, OperationRequest, SourceSummary, Specification, Transfer
 
+DATABASE_KINDS = ("stage", "finalize")
+"""The kinds of operations whose ``endpoint`` is a database: it may have the name of an endpoint."""
+
 
 def time_of(seconds: float) -> datetime:
     """The aware UTC time of seconds since 1970."""

@@ -19,6 +19,7 @@ from dts_fsm.store.contract import Admission
 from dts_fsm.store.lease import Lease
 from dts_fsm.store.queries import Queries, check_destination, failed_files, keyed
 from dts_fsm.store.rows import (
+    DATABASE_KINDS,
     OPERATION_COLUMNS,
     OPERATION_HOT,
     TRANSFER_COLUMNS,
@@ -81,6 +82,8 @@ SELECT id FROM transfers t WHERE id > ? AND id <= ? AND (
       AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL)
       AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.transfer = t.id)))
 ORDER BY id"""
+
+_LANE = f"(iif(kind IN ({str(DATABASE_KINDS)[1:-1]}), 'databases.', 'endpoints.') || endpoint)"
 
 _ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
 
@@ -182,7 +185,7 @@ class SqliteStore(Queries):
 
     def due(self, now: float, limit: int, *, without: Collection[str] = (), busy: Collection[int] = ()) -> list[int]:
         # the deadline of a cancellation is judged whether or not its provider can be asked
-        elsewhere = f"AND (endpoint NOT IN ({_marks(without)}) OR state = 'canceling')" if without else ""
+        elsewhere = f"AND ({_LANE} NOT IN ({_marks(without)}) OR state = 'canceling')" if without else ""
         with self._connections.reader() as db:
             requests = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
             transfers = db.execute(

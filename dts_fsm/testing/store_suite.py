@@ -133,12 +133,12 @@ class StoreSuite:
         row = self.row(store, transfer_id)
         row.operations[0].state, row.operations[0].dirty = "canceling", True
         store.commit([Change(transfer=row)], NOW)
-        assert [row.rowid] == store.due(NOW, 10, without=["disk"])
+        assert [row.rowid] == store.due(NOW, 10, without=["endpoints.disk"])
 
     def test_operations_of_left_out_endpoints_and_busy_ones_are_not_claimed(self, store: Store) -> None:
         first, second = store.create([admission(), admission()])
         operation = self.row(store, first).operations[0]
-        assert store.due(NOW, 10, without=["disk"]) == []
+        assert store.due(NOW, 10, without=["endpoints.disk"]) == []
         assert [store.rowid(second)] == store.due(NOW, 1, busy=[operation.rowid])
 
     def test_a_request_makes_a_transfer_due_until_it_is_taken_up(self, store: Store) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
         "statechart": "charts: read, checked, run and drawn",
     },
     {
+        "askers": "asks plug-ins while somebody waits, with a time-out",
         "manifest": "the text of a manifest",
         "registry": "finds the installed providers and makes what the configuration describes",
         "store": "rows in SQLite, and the contract of a store",
