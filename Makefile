@@ -13,7 +13,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint format diagrams docs bench clean
+.PHONY: help demo test check packages lint format diagrams docs bench kills faults powercuts simulate fuzz clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,7 +38,10 @@ test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, bran
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
 
-check: lint docs test  ## everything that must hold before a change is merged
+check: packages lint docs test  ## everything that must hold before a change is merged
+
+packages:  ## install the Debian packages that some tests use, or say which
+	.ci/debian-packages
 
 lint: $(STAMP)  ## lint, formatting, types, and whether the diagrams are current
 	$(BIN)/ruff check .
@@ -58,6 +61,25 @@ docs: $(STAMP)  ## build the documentation in docs/_build/html; warnings are err
 
 bench: $(STAMP)  ## measure; see benchmarks/
 	$(BIN)/python -m benchmarks
+
+# What follows takes longer than a check should; smaller runs of the same are part of the tests.
+
+SEEDS ?= 10000
+
+kills: $(STAMP)  ## kill real processes at every point, and 300 times at random
+	DTS_CRASH_STRIDE=1 DTS_KILLS=300 $(BIN)/python -m pytest tests/crash
+
+faults: $(STAMP)  ## meet every writing call of the store with every fault
+	DTS_FAULT_STRIDE=1 $(BIN)/python -m pytest tests/faults
+
+powercuts: $(STAMP)  ## cut the power of a file system 40 times (as root)
+	DTS_POWER_CUTS=40 $(BIN)/python -m pytest tests/faults/test_power_cuts.py
+
+simulate: $(STAMP)  ## simulate installations: SEEDS=10000 of them, of 50 transfers each
+	$(BIN)/python -m dts_fsm.testing.simulation --seeds $(SEEDS)
+
+fuzz: $(STAMP)  ## fuzz the loaders, 50 times as long as the tests do
+	DTS_FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/properties -k fuzz
 
 clean:  ## remove everything that make has made, the virtual environment included
 	rm -rf $(VENV) $(DEMO) docs/_build build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

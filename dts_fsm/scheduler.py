@@ -113,6 +113,7 @@ class Scheduler:
         self._renew_at = 0.0
         self._in_office_since = self._no_deadline_before = 0.0
         self._last_tick_at = 0.0
+        self._grace_s = 2 * settings.poll_interval_s + settings.call_timeout_s
         self._term = 0
         self._one_by_one = False
         self._prune_at = self._sweep_at = 0.0
@@ -343,6 +344,11 @@ class Scheduler:
         self._last_tick_at = now
         return now
 
+    def _hear_first(self, now: float) -> None:
+        """No deadline passes before providers are heard: nobody may have asked them for a while."""
+        self._in_office_since = now
+        self._no_deadline_before = now + self._grace_s
+
     def _bring_forward(self, now: float) -> None:
         settings = self._settings
         self._store.bring_forward(now + max(settings.poll_interval_s, settings.max_retry_delay_s))
@@ -407,15 +413,15 @@ class Scheduler:
         self._fresh.clear()
         self._swept = 0
         self._bring_forward(now)
-        # nobody may have asked the providers for a while: what they did meanwhile is heard before a deadline passes
-        self._in_office_since = now
-        self._no_deadline_before = now + 2 * self._settings.poll_interval_s + self._settings.call_timeout_s
+        self._hear_first(now)
         _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
 
     def _leave_office(self) -> None:
-        """Forget all calls: whoever schedules now makes them again."""
+        """Forget all calls, and take back those that have not begun: whoever schedules now makes them again."""
         self._leading = False
         self._term += 1
+        for call in dict.fromkeys(self._in_flight.values()):
+            self._dispatcher.withdraw(call)
         self._in_flight.clear()
         self._alone.clear()
         self._fresh.clear()
@@ -438,6 +444,8 @@ class Scheduler:
         self._leave_office()
 
     def _round(self) -> bool:
+        if self._clock.time() > self._last_tick_at + self._grace_s:
+            self._hear_first(self._clock.time())  # this process was frozen, or its clock was set
         worked = self.tick(_GATHER_S if self._in_flight else 0.0) > 0
         now = self._clock.time()
         if now >= self._prune_at:

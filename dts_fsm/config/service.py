@@ -148,7 +148,8 @@ class ServiceConfig:
         call_timeout_s: the longest that one call of a provider may take.
         concurrency: how many calls of one endpoint or database run at once.
         lease_time_s: how long after the scheduling process has vanished another takes over.
-        synchronous: "full" survives a power cut; "normal" may lose the last changes in one.
+        synchronous: "full" survives a power cut; "normal" may lose in one what was written since the log was last moved
+            into the file: about 4 MB of changes, and of a young store everything.
         rate_per_s: how many calls of one endpoint or database begin in a second; None for no limit.
         stall_after_s: a running operation without progress for so long is reported as stalled.
         overwrite: what becomes of a file that is in the place of one to be moved, see ``Overwrite``.

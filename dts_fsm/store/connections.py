@@ -65,7 +65,7 @@ class Connections:
 
     Args:
         path: the file; it is made (mode 0600) where it does not exist, unless ``create`` is False.
-        synchronous: "full" survives a power cut, "normal" may lose the last commits in one.
+        synchronous: "full" survives a power cut, "normal" may lose what the log has in one.
 
     Raises:
         StoreForeignError, StoreDamagedError, StoreError: see ``errors``.

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from dts_fsm.errors import StoreDamagedError, StoreError
-from dts_fsm.store.connections import translated
+from dts_fsm.store.connections import FAULTS, translated
 from dts_fsm.store.schema import is_current
 from dts_fsm.store.sqlite import SqliteStore
 
@@ -127,7 +127,7 @@ def check(store: Path) -> list[str]:
         return ["the file is empty: it has nothing of a store; restore a backup, or remove it if it was never used"]
     try:
         with _reading(store) as db:
-            findings += _damage(db)
+            findings += _damage(db) or _emptiness(db)
             if not findings:
                 db.execute("BEGIN")  # one instant for all queries: a service may be changing what they read
                 findings += _contradictions(db)
@@ -179,7 +179,7 @@ def refuse_odd_file(store: Path) -> None:
 def is_scheduled(store: Path) -> bool:
     """True while some process is the scheduler of the store; False where there is no store."""
     try:
-        descriptor = os.open(f"{store}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(f"{os.path.realpath(store)}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -207,7 +207,7 @@ def _reading(store: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(_connect(store, "ro")) as db:
             is_current(db, str(store))  # raises for what is not ours
             yield db
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error, str(store)) from error
 
 
@@ -225,9 +225,13 @@ def _damage(db: sqlite3.Connection) -> list[str]:
     return findings
 
 
+def _emptiness(db: sqlite3.Connection) -> list[str]:
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'transfers'").fetchone():
+        return []
+    return ["the file is empty: no transfer was ever stored in it"]
+
+
 def _contradictions(db: sqlite3.Connection) -> list[str]:
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'transfers'").fetchone():
-        return ["the file is empty: no transfer was ever stored in it"]
     return [
         f"the transfer {row[0]} {sentence.format(*row)}"
         for sentence, query in _CONTRADICTIONS.items()
@@ -237,12 +241,14 @@ def _contradictions(db: sqlite3.Connection) -> list[str]:
 
 def _unreadable_documents(db: sqlite3.Connection) -> list[str]:
     findings = []
-    for uuid, *documents in db.execute("SELECT uuid, manifest, failed_files FROM journal"):
-        for name, document in zip(("manifest", "list of failed files"), documents, strict=True):
+    # a store of an older version does not have all of them
+    columns = {row[1] for row in db.execute("PRAGMA table_info(journal)")} & {"manifest", "failed_files"}
+    for column in sorted(columns):
+        for uuid, document in db.execute(f"SELECT uuid, {column} FROM journal WHERE {column} IS NOT NULL"):
             try:
-                zlib.decompress(document or zlib.compress(b""))
+                zlib.decompress(document)
             except zlib.error as error:
-                findings.append(f"the {name} of {uuid} in the journal cannot be read: {error}")
+                findings.append(f"the {column.replace('_', ' ')} of {uuid} in the journal cannot be read: {error}")
     return findings
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import zlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
-from dts_fsm.errors import DestinationConflictError, StoreDamagedError, TransferNotFoundError
+from dts_fsm.errors import (
+    DestinationConflictError,
+    TransferNotFoundError,
+)
 from dts_fsm.records import (
-    Descriptor,
     Destination,
-    FailedFile,
     FileRecord,
     FileState,
     HistoryRecord,
@@ -25,20 +23,12 @@ from dts_fsm.records import (
     Specification,
     TransferRecord,
     TransferStatus,
-    TransferStatusCode,
 )
 from dts_fsm.records.specification import FOLDER_PREFIX
-from dts_fsm.serialization import descriptor_from_resource, from_json, load_json, structure
+from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
 from dts_fsm.store.connections import Connections
+from dts_fsm.store.reading import Descriptors, failed_files, journal_record, maybe_time, message_of, sensible, status_of
 from dts_fsm.store.rows import Stored, time_of
-
-_KEPT_DESCRIPTORS = 100_000
-"""About 70 MB."""
-
-
-def _maybe_time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else time_of(seconds)
-
 
 _STATUS = """
   state, message, num_files, files_transferred, files_skipped, reason, num_bytes, bytes_transferred,
@@ -47,38 +37,8 @@ _LIVE_PROGRESS = """
 SELECT coalesce(sum(files_transferred), 0), coalesce(sum(files_skipped), 0), coalesce(sum(bytes_transferred), 0)
 FROM operations WHERE transfer = ? AND due_at IS NOT NULL"""
 
-
-_FAILED_FILES = """
-SELECT file_id, json_extract(descriptor, '$.path'), reason, error
-FROM files WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
-
-
-def failed_files(db: sqlite3.Connection, rowid: int) -> tuple[FailedFile, ...]:
-    """Give the files of a transfer that could not be moved, in order of id."""
-    return tuple(
-        FailedFile(id=id_, path=path, reason=reason, error=error)
-        for id_, path, reason, error in db.execute(_FAILED_FILES, (rowid,)).fetchall()
-    )
-
-
-def _status(
-    row: Sequence[Any], progress: Sequence[int] = (0, 0, 0), failed: tuple[FailedFile, ...] = ()
-) -> TransferStatus:
-    state, message, num_files, files, skipped, reason, num_bytes, moved, created, updated, completed = row
-    return TransferStatus(
-        code=TransferStatusCode(state),
-        message=message,
-        num_files=num_files,
-        num_files_transferred=min(files + progress[0], num_files),
-        num_files_skipped=min(skipped + progress[1], num_files),
-        reason=reason,
-        failed_files=failed,
-        num_bytes=num_bytes,
-        num_bytes_transferred=min(moved + progress[2], num_bytes),
-        created_at=time_of(created),
-        updated_at=time_of(updated),
-        completed_at=_maybe_time(completed),
-    )
+_KEPT_DESCRIPTORS = 100_000
+"""About 70 MB."""
 
 
 def keyed(db: sqlite3.Connection, key: str) -> tuple[UUID, Specification] | None:
@@ -103,45 +63,12 @@ def check_destination(db: sqlite3.Connection, destination: Destination) -> None:
             )
 
 
-class _Descriptors:
-    """The descriptors of the transfers that were asked for last: they never change, and to read one costs 8 µs.
-
-    Args:
-        limit: of how many files at most.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._count = limit, 0
-        self._kept: OrderedDict[int, Sequence[Descriptor]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, rowid: int) -> Sequence[Descriptor] | None:
-        """Give the descriptors of the transfer with this row id, in order of file id, or None."""
-        with self._lock:
-            if rowid in self._kept:
-                self._kept.move_to_end(rowid)
-            return self._kept.get(rowid)
-
-    def keep(self, rowid: int, descriptors: Sequence[Descriptor]) -> None:
-        """Remember the transfer's descriptors, and forget for them those that nobody has asked for the longest."""
-        with self._lock:
-            self._count += len(descriptors) - len(self._kept.pop(rowid, ()))
-            self._kept[rowid] = descriptors
-            while self._count > self._limit:
-                self._count -= len(self._kept.popitem(last=False)[1])
-
-    def forget(self, rowid: int) -> None:
-        """The transfer's descriptors take no memory any more. Idempotent."""
-        with self._lock:
-            self._count -= len(self._kept.pop(rowid, ()))
-
-
 class Queries:
     """Reads of one store; safe from any thread, and while another process writes."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._descriptors = _Descriptors(_KEPT_DESCRIPTORS)
+        self._descriptors = Descriptors(_KEPT_DESCRIPTORS)
 
     def _rowid(self, db: sqlite3.Connection, transfer_id: UUID) -> int:
         found = db.execute("SELECT id FROM transfers WHERE uuid = ?", (str(transfer_id),)).fetchone()
@@ -154,6 +81,7 @@ class Queries:
         with self._connections.reader() as db:
             return self._rowid(db, transfer_id)
 
+    @sensible
     def keyed(self, key: str) -> tuple[UUID, Specification] | None:
         """Give the transfer that an idempotency key belongs to, with its specification, or None."""
         with self._connections.reader() as db:
@@ -164,6 +92,7 @@ class Queries:
         with self._connections.reader() as db:
             check_destination(db, destination)
 
+    @sensible
     def status(self, transfer_id: UUID) -> TransferStatus:
         """Give the transfer's status, the progress of its live operations included."""
         with self._connections.reader() as db:
@@ -172,8 +101,9 @@ class Queries:
                 raise TransferNotFoundError(transfer_id)
             progress = db.execute(_LIVE_PROGRESS, (row[0],)).fetchone()
             failed = failed_files(db, row[0])
-        return _status(row[1:], progress, failed)
+        return status_of(row[1:], progress, failed)
 
+    @sensible
     def stored(self, rowid: int) -> Stored:
         """Give what never changes of the transfer with this row id."""
         with self._connections.reader() as db:
@@ -208,6 +138,7 @@ class Queries:
             values.append(self.rowid(after))
         return self._transfers(" AND ".join(conditions), values, limit)
 
+    @sensible
     def _transfers(self, condition: str, values: Sequence[object], limit: int) -> list[TransferRecord]:
         with self._connections.reader() as db:
             rows = db.execute(
@@ -225,7 +156,7 @@ class Queries:
             records.append(
                 TransferRecord(
                     id=UUID(uuid),
-                    status=_status(status, moved, not_moved),
+                    status=status_of(status, moved, not_moved),
                     specification=stored.specification,
                     created_at=time_of(status[8]),
                     folder=stored.destination.folder(uuid),
@@ -235,6 +166,7 @@ class Queries:
             )
         return records
 
+    @sensible
     def files(self, rowid: int) -> list[FileRecord]:
         """Give the files of the transfer with this row id, in order of file id; their descriptors may be shared."""
         known = self._descriptors.get(rowid)
@@ -265,6 +197,7 @@ class Queries:
             )
         ]
 
+    @sensible
     def history(self, transfer_id: UUID) -> list[HistoryRecord]:
         """Give every transition of the transfer and its operations, oldest first."""
         with self._connections.reader() as db:
@@ -291,6 +224,7 @@ class Queries:
             for seq, operation, machine, event, source, target, at, message, reason in rows
         ]
 
+    @sensible
     def operations(self, rowid: int) -> list[OperationRecord]:
         """Give the operations of the transfer with this row id, oldest first."""
         with self._connections.reader() as db:
@@ -307,7 +241,7 @@ class Queries:
                 endpoint=endpoint,
                 state=state,
                 attempts=attempts,
-                next_poll_at=_maybe_time(due_at),
+                next_poll_at=maybe_time(due_at),
                 message=message,
             )
             for uuid, handler, kind, endpoint, state, attempts, due_at, message in rows
@@ -326,6 +260,7 @@ class Queries:
         with self._connections.reader() as db:
             return cast(int, db.execute("SELECT coalesce(max(seq), 0) FROM history").fetchone()[0])
 
+    @sensible
     def messages(self, after: int, limit: int = 1000, transfer_id: UUID | None = None) -> tuple[list[Message], int]:
         """Give the transfers' transitions after a number, oldest first, and the number up to which was looked."""
         with self._connections.reader() as db:
@@ -343,8 +278,9 @@ class Queries:
                 f"WHERE h.seq > ? AND h.seq <= ? AND h.operation IS NULL {condition} ORDER BY h.seq",
                 (after, last, *values),
             ).fetchall()
-        return [_message(row) for row in rows], last
+        return [message_of(row) for row in rows], last
 
+    @sensible
     def journal(
         self,
         start: datetime | None = None,
@@ -371,47 +307,4 @@ class Queries:
                 f"WHERE {' AND '.join(conditions)} ORDER BY stop_time, id LIMIT ?",
                 (*values, -1 if limit is None else limit),
             ).fetchall()
-        return [_journal_record(row) for row in rows]
-
-
-def _message(row: Sequence[Any]) -> Message:
-    seq, uuid, at, event, source, message, *status = row
-    target = status[0]
-    what = "created" if event == "create" else f"{source} -> {target}"
-    return Message(
-        description=f"transfer {uuid}: {what}" + (f": {message}" if message else ""),
-        transfer_id=UUID(uuid),
-        status=_status(status),
-        time=time_of(at),
-        seq=seq,
-    )
-
-
-def _journal_record(row: Sequence[Any]) -> JournalRecord:
-    uuid, source, destination, orcid, start, stop, status, reason, size, num_files, description, *packed = row
-    names = ("list of failed files", "manifest")
-    failed, manifest = (_unpacked(uuid, name, document) for name, document in zip(names, packed, strict=True))
-    return JournalRecord(
-        id=UUID(uuid),
-        source=source,
-        destination=destination,
-        orcid=orcid,
-        start_time=time_of(start),
-        stop_time=time_of(stop),
-        status=status,
-        reason=reason,
-        payload_size=size,
-        num_files=num_files,
-        description=description,
-        manifest=manifest,
-        failed_files=tuple(structure(file, FailedFile) for file in failed or ()),
-    )
-
-
-def _unpacked(uuid: str, name: str, document: bytes | None) -> Any:
-    if document is None:
-        return None
-    try:
-        return load_json(zlib.decompress(document))
-    except zlib.error as error:
-        raise StoreDamagedError(f"the {name} of {uuid} in the journal cannot be read: {error}") from error
+        return [journal_record(row) for row in rows]

@@ -17,7 +17,8 @@ from dts_fsm.serialization import dump_json, unstructure
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.contract import Admission
 from dts_fsm.store.lease import Lease
-from dts_fsm.store.queries import Queries, check_destination, failed_files, keyed
+from dts_fsm.store.queries import Queries, check_destination, keyed
+from dts_fsm.store.reading import failed_files
 from dts_fsm.store.rows import (
     DATABASE_KINDS,
     OPERATION_COLUMNS,

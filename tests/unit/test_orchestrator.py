@@ -37,9 +37,16 @@ from dts_fsm import (
     WaitTimeoutError,
 )
 from dts_fsm.records import Operation, OperationCode, OperationRequest, OperationStatus, Transfer
-from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint
+from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint, ManualClock
 
 STRANGER = "0000-0001-5109-3700"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
 
 
 class World:
@@ -405,6 +412,22 @@ class TestAnswers:
         assert explanation.deadline_at is not None
         assert explanation.deadline_at - message.time == timedelta(hours=72)
         assert (explanation.requested, explanation.last_error) == (None, None)
+
+    def test_after_a_leap_of_the_clock_providers_are_heard_before_a_deadline_counts(self, world: World) -> None:
+        clock = ManualClock()
+        endpoint = world.source_endpoint = FakeEndpoint("source", sees=world.folder, clock=clock, duration_s=9000.0)
+        world.source = FakeDatabase("genomes", endpoint=endpoint, endpoint_name="source", clock=clock)
+        world.source.add("a", b"content of a")
+        with world.orchestrator({"active_deadline_s": 3600.0}, clock=clock) as dts:
+            transfer_id = dts.create(specification())
+            until(lambda: dts.history(transfer_id)[-1].target == "running")
+            endpoint.progress(endpoint.transfers()[0], 5)  # made while this process was frozen
+            clock.advance(5000.0)
+            until(lambda: dts.status(transfer_id).num_bytes_transferred == 5)
+            clock.advance(170.0)
+            endpoint.duration_s = 0.0
+            clock.advance(5000.0)
+            until(lambda: dts.status(transfer_id).num_files_transferred == 1)
 
     def test_explain_gives_the_last_error(self, world: World) -> None:
         world.source_endpoint.faults.add("transfer", UnavailableError("switched off"), times=100)

@@ -1,0 +1,162 @@
+"""From rows to records: what the answers of a store are made of."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from dts_fsm.errors import DtsError, SerializationError, StoreDamagedError
+from dts_fsm.records import (
+    Descriptor,
+    FailedFile,
+    JournalRecord,
+    Message,
+    TransferStatus,
+    TransferStatusCode,
+)
+from dts_fsm.serialization import load_json, structure
+from dts_fsm.store.rows import time_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def maybe_time(seconds: float | None) -> datetime | None:
+    """The aware UTC time of seconds since 1970, or None."""
+    return None if seconds is None else time_of(seconds)
+
+
+_FAILED_FILES = """
+SELECT file_id, json_extract(descriptor, '$.path'), reason, error
+FROM files WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
+
+
+def failed_files(db: sqlite3.Connection, rowid: int) -> tuple[FailedFile, ...]:
+    """Give the files of a transfer that could not be moved, in order of id."""
+    return tuple(
+        FailedFile(id=id_, path=path, reason=reason, error=error)
+        for id_, path, reason, error in db.execute(_FAILED_FILES, (rowid,)).fetchall()
+    )
+
+
+def status_of(
+    row: Sequence[Any], progress: Sequence[int] = (0, 0, 0), failed: tuple[FailedFile, ...] = ()
+) -> TransferStatus:
+    """Give the status; the progress of live operations (files, skipped, bytes) comes on top of the row's own."""
+    state, message, num_files, files, skipped, reason, num_bytes, moved, created, updated, completed = row
+    return TransferStatus(
+        code=TransferStatusCode(state),
+        message=message,
+        num_files=num_files,
+        num_files_transferred=min(files + progress[0], num_files),
+        num_files_skipped=min(skipped + progress[1], num_files),
+        reason=reason,
+        failed_files=failed,
+        num_bytes=num_bytes,
+        num_bytes_transferred=min(moved + progress[2], num_bytes),
+        created_at=time_of(created),
+        updated_at=time_of(updated),
+        completed_at=maybe_time(completed),
+    )
+
+
+def sensible(read: Callable[P, T]) -> Callable[P, T]:
+    """The same read, which raises StoreDamagedError where it finds what the store cannot have written."""
+
+    @functools.wraps(read)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (SerializationError, ValueError) as error:
+            if isinstance(error, DtsError) and not isinstance(error, SerializationError):
+                raise
+            raise StoreDamagedError(
+                f"the store has what makes no sense ({error}): restore a backup, or run `dts-fsm store check`"
+            ) from error
+
+    return reading
+
+
+class Descriptors:
+    """The descriptors of the transfers that were asked for last: they never change, and to read one costs 8 µs.
+
+    Args:
+        limit: of how many files at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._count = limit, 0
+        self._kept: OrderedDict[int, Sequence[Descriptor]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, rowid: int) -> Sequence[Descriptor] | None:
+        """Give the descriptors of the transfer with this row id, in order of file id, or None."""
+        with self._lock:
+            if rowid in self._kept:
+                self._kept.move_to_end(rowid)
+            return self._kept.get(rowid)
+
+    def keep(self, rowid: int, descriptors: Sequence[Descriptor]) -> None:
+        """Remember the transfer's descriptors, and forget for them those that nobody has asked for the longest."""
+        with self._lock:
+            self._count += len(descriptors) - len(self._kept.pop(rowid, ()))
+            self._kept[rowid] = descriptors
+            while self._count > self._limit:
+                self._count -= len(self._kept.popitem(last=False)[1])
+
+    def forget(self, rowid: int) -> None:
+        """The transfer's descriptors take no memory any more. Idempotent."""
+        with self._lock:
+            self._count -= len(self._kept.pop(rowid, ()))
+
+
+def message_of(row: Sequence[Any]) -> Message:
+    """Give the message of a transition in the history."""
+    seq, uuid, at, event, source, message, *status = row
+    target = status[0]
+    what = "created" if event == "create" else f"{source} -> {target}"
+    return Message(
+        description=f"transfer {uuid}: {what}" + (f": {message}" if message else ""),
+        transfer_id=UUID(uuid),
+        status=status_of(status),
+        time=time_of(at),
+        seq=seq,
+    )
+
+
+def journal_record(row: Sequence[Any]) -> JournalRecord:
+    """Give the record of a row of the journal."""
+    uuid, source, destination, orcid, start, stop, status, reason, size, num_files, description, *packed = row
+    names = ("list of failed files", "manifest")
+    failed, manifest = (_unpacked(uuid, name, document) for name, document in zip(names, packed, strict=True))
+    return JournalRecord(
+        id=UUID(uuid),
+        source=source,
+        destination=destination,
+        orcid=orcid,
+        start_time=time_of(start),
+        stop_time=time_of(stop),
+        status=status,
+        reason=reason,
+        payload_size=size,
+        num_files=num_files,
+        description=description,
+        manifest=manifest,
+        failed_files=tuple(structure(file, FailedFile) for file in failed or ()),
+    )
+
+
+def _unpacked(uuid: str, name: str, document: bytes | None) -> Any:
+    if document is None:
+        return None
+    try:
+        return load_json(zlib.decompress(document))
+    except zlib.error as error:
+        raise StoreDamagedError(f"the {name} of {uuid} in the journal cannot be read: {error}") from error
