@@ -18,7 +18,7 @@ from dts_fsm.records import (
     TransferStatus,
     TransferStatusCode,
 )
-from dts_fsm.records.checks import is_unicode
+from dts_fsm.records.checks import check_seconds, is_unicode, shown
 from dts_fsm.running import Running
 from dts_fsm.store import time_of
 
@@ -98,7 +98,7 @@ class Inquiries:
         _check_text("user", user)
         _check_text("source", source)
         if state is not None and state not in list(TransferStatusCode):
-            raise SpecificationError(f"there is no state {state!r}: there are {', '.join(TransferStatusCode)}")
+            raise SpecificationError(f"there is no state {shown(state)}: there are {', '.join(TransferStatusCode)}")
         page = None if after is None else uuid_of(after)
         return self._require().store.transfers(state=state, user=user, source=source, limit=limit, after=page)
 
@@ -158,29 +158,23 @@ class Inquiries:
             limit: how many at most; None for all.
         """
         for bound in (start, stop):
-            if bound is not None and (not isinstance(bound, datetime) or bound.tzinfo is None):
+            if bound is not None and (not isinstance(bound, datetime) or bound.utcoffset() is None):
                 raise SpecificationError("start and stop must be aware times: datetimes with a time zone")
         if limit is not None:
             _check_limit(limit)
         if status not in (None, "succeeded", "failed", "canceled"):
-            raise SpecificationError(f"there is no status {status!r}: there are succeeded, failed and canceled")
+            raise SpecificationError(f"there is no status {shown(status)}: there are succeeded, failed and canceled")
         return self._require().store.journal(start, stop, status=status, limit=limit)
-
-
-def check_seconds(timeout_s: object) -> None:
-    """Refuse a time-out that is no number of seconds; None is one: it waits as long as it takes."""
-    if timeout_s is not None and (not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool)):
-        raise SpecificationError(f"timeout_s must be a number of seconds or None, not {timeout_s!r}")
 
 
 def _check_limit(limit: object) -> None:
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit < 2**63:
-        raise SpecificationError(f"limit must be a whole number, 1 or more, not {limit!r}")
+        raise SpecificationError(f"limit must be a whole number, 1 or more, not {shown(limit)}")
 
 
 def _check_text(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, str) or not is_unicode(value)):
-        raise SpecificationError(f"{name} must be text, not {value!r}")
+        raise SpecificationError(f"{name} must be text, not {shown(value)}")
 
 
 def uuid_of(transfer_id: UUID | str) -> UUID:
@@ -190,4 +184,5 @@ def uuid_of(transfer_id: UUID | str) -> UUID:
     try:
         return UUID(transfer_id)
     except (ValueError, AttributeError, TypeError):
-        raise TransferNotFoundError(transfer_id) from None
+        named = transfer_id if isinstance(transfer_id, str) else shown(transfer_id)
+        raise TransferNotFoundError(named) from None

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from dts_fsm.errors import StoreError
 from dts_fsm.records import Message
+from dts_fsm.records.checks import check_seconds
 from dts_fsm.store import Store
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Subscription:
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """Give the next message, after waiting for it; None when time is over or the subscription has ended."""
+        check_seconds(timeout_s)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             seen = self._hub.changes

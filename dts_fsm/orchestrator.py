@@ -23,7 +23,7 @@ from dts_fsm.errors import (
     PermissionDeniedError,
     SpecificationError,
 )
-from dts_fsm.inquiries import Inquiries, check_seconds, uuid_of
+from dts_fsm.inquiries import Inquiries, uuid_of
 from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
 from dts_fsm.messages import Subscription
 from dts_fsm.records import (
@@ -32,7 +32,7 @@ from dts_fsm.records import (
     Specification,
     TransferRecord,
 )
-from dts_fsm.records.checks import is_unicode
+from dts_fsm.records.checks import check_seconds, is_unicode, shown
 from dts_fsm.running import Parts, Running, assemble
 from dts_fsm.store import Admission, Store
 
@@ -173,6 +173,8 @@ class Orchestrator(Inquiries):
             DtsError: as ``create``, for the first specification that cannot be carried out; nothing was stored.
         """
         running = self._require()
+        if not isinstance(specifications, Iterable):
+            raise SpecificationError(f"specifications must be a list, not {shown(specifications)}")
         listed = list(specifications)
         keys = [None] * len(listed) if idempotency_keys is None else list(idempotency_keys)
         if len(keys) != len(listed):
@@ -301,9 +303,9 @@ class Orchestrator(Inquiries):
             TransferNotFoundError: there is no such transfer.
         """
         if not _is_count(buffer_size) or buffer_size < 1:
-            raise SpecificationError(f"buffer_size must be a whole number, 1 or more, not {buffer_size!r}")
+            raise SpecificationError(f"buffer_size must be a whole number, 1 or more, not {shown(buffer_size)}")
         if after is not None and not _is_count(after):
-            raise SpecificationError(f"after must be a message's seq, 0 or more, not {after!r}")
+            raise SpecificationError(f"after must be a message's seq, 0 or more, not {shown(after)}")
         running = self._require()
         uuid = None if transfer_id is None else uuid_of(transfer_id)
         subscription = running.hub.subscribe(buffer_size, after, uuid)
@@ -315,6 +317,8 @@ class Orchestrator(Inquiries):
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """The subscription receives nothing more. Idempotent."""
+        if not isinstance(subscription, Subscription):
+            raise SpecificationError(f"a Subscription is needed, not {shown(subscription)}")
         subscription.close()
 
 

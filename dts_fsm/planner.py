@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dts_fsm.askers import Ask, Askers
@@ -32,7 +33,7 @@ from dts_fsm.errors import (
 from dts_fsm.interfaces import Database, Endpoint
 from dts_fsm.manifest import MANIFEST_NAME
 from dts_fsm.records import Descriptor, Destination, Plan, SourceSummary, Specification
-from dts_fsm.records.checks import is_orcid, is_unicode, normal_path, path_fault
+from dts_fsm.records.checks import is_orcid, is_unicode, normal_path, path_fault, shown
 from dts_fsm.serialization import descriptor_from_resource, dump_json, load_json, unstructure
 
 
@@ -130,7 +131,7 @@ class Planner:
         if not isinstance(user, str) or not user or "/" in user or path_fault(user):
             raise InvalidOrcidError(
                 orcid,
-                f"is the user {user!r} of {name!r}, which cannot be a folder's name: correct the user map",
+                f"is the user {shown(user)} of {name!r}, which cannot be a folder's name: correct the user map",
             )
         return Destination(endpoint=endpoint, path=user, username=user)
 
@@ -183,8 +184,8 @@ class Planner:
         if not names:
             raise InvalidDatabaseConfigError("has no endpoints", key=f"databases.{name}")
         for endpoint in names:
-            if endpoint not in self._endpoints:
-                raise EndpointNotFoundError(endpoint, self._endpoints)
+            if not isinstance(endpoint, str) or endpoint not in self._endpoints:
+                raise EndpointNotFoundError(endpoint if isinstance(endpoint, str) else shown(endpoint), self._endpoints)
         return names
 
     def _endpoints_of(self, descriptors: Sequence[Descriptor], source: Database, name: str, ask: Ask) -> list[str]:
@@ -212,7 +213,8 @@ class Planner:
 def _descriptor(database: str, item: object) -> Descriptor:
     try:
         descriptor = item if isinstance(item, Descriptor) else descriptor_from_resource(item)
-        if descriptor.properties and not is_unicode(dump_json(descriptor.properties)):
+        # the store and the manifest have them deeper, and are written and read below other callers
+        if descriptor.properties and not is_unicode(dump_json(_nested(descriptor.properties, 500))):
             raise InvalidDescriptorError(descriptor.id, "its properties have text that is not valid Unicode")
     except SerializationError as error:
         raise InvalidDescriptorError(f"of the database {database}", str(error)) from error
@@ -236,15 +238,16 @@ def _check_paths(files: Sequence[tuple[str, str]]) -> None:
         if path in taken:
             raise DestinationConflictError(f"{taken[path]!r} and {file_id!r} would be written to one path: {path!r}")
         taken[path] = file_id
-    for path in taken:
-        parts = path.split("/")
-        if parts[0] == MANIFEST_NAME:
+    # with NUL, which no path has, for the slash a folder stands right before what is below it
+    ordered = sorted(taken, key=lambda path: path.replace("/", "\0"))
+    for path in ordered:
+        if path == MANIFEST_NAME or path.startswith(f"{MANIFEST_NAME}/"):
             raise DestinationConflictError(
                 f"the path {path!r} is kept for the manifest: the source must offer that file under another path"
             )
-        for end in range(1, len(parts)):
-            if (folder := "/".join(parts[:end])) in taken:
-                raise DestinationConflictError(f"the path {folder!r} would be both a file and the folder of {path!r}")
+    for folder, path in pairwise(ordered):
+        if path.startswith(f"{folder}/"):
+            raise DestinationConflictError(f"the path {folder!r} would be both a file and the folder of {path!r}")
 
 
 def _summaries(descriptors: Sequence[Descriptor], endpoints: Sequence[str]) -> tuple[SourceSummary, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 from uuid import UUID
 
 import attrs
@@ -66,6 +66,16 @@ def _checked(kind: type) -> Any:
     return structure
 
 
+def _tuple_from(converter: Converter, item: Any) -> Any:
+    def structure(value: Any, _: Any) -> tuple[Any, ...]:
+        # cattrs would take the letters of a text for its items, and the keys of an object
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"expected a list, not {type(value).__name__}")
+        return tuple(converter.structure(value, list[item]))
+
+    return structure
+
+
 def _make_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     configure_converter(converter)
@@ -81,6 +91,9 @@ def _make_converter() -> Converter:
     for kind in (str, int, bool):
         # cattrs would turn 3 into "3" and "no" into True: what is stored or received must be what was meant
         converter.register_structure_hook(kind, _checked(kind))
+    converter.register_structure_hook_factory(
+        lambda kind: getattr(kind, "__origin__", None) is tuple, lambda kind: _tuple_from(converter, get_args(kind)[0])
+    )
     # an enumeration's members are texts, too: without this they would stay plain ones
     converter.register_structure_hook(enum.StrEnum, lambda value, kind: kind(value))
     return converter
@@ -90,8 +103,15 @@ _CONVERTER = _make_converter()
 
 
 def unstructure(record: Any) -> Any:
-    """Give the record as objects, lists, texts and numbers that JSON can write."""
-    return _CONVERTER.unstructure(record)
+    """Give the record as objects, lists, texts and numbers that JSON can write.
+
+    Raises:
+        SerializationError: something in it, where any value may stand, cannot be taken apart.
+    """
+    try:
+        return _CONVERTER.unstructure(record)
+    except Exception as error:  # nesting without end, a key that would become a list, a fault in somebody's class
+        raise SerializationError(f"not a JSON value: {type(error).__name__} in {type(record).__name__}") from error
 
 
 def structure(value: Any, kind: type[T]) -> T:

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # machines are slow and shared: only a time-out tells
+settings.load_profile("unhurried")
 
 pytest.register_assert_rewrite(
     "dts_fsm.testing.database_suite",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 import typing
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import attrs
 from hypothesis import strategies as st
@@ -243,3 +248,165 @@ def _values(hint: Any, name: str) -> st.SearchStrategy[Any]:
     if attrs.has(hint):
         return records_of(hint)
     return st.from_type(hint)
+
+
+# Hostile input
+
+NUMBERS = (0, -1, 1.5, True, 2**63 - 1, 2**63, -(2**70), float("nan"), float("inf"), float("-inf"), -0.0)
+TEXTS = (
+    *("", " ", "\x00", "\n", "\x1b[2J", "\ud800", "\udcff", "\u2028", "\ufeff", "\u202e", "\U0001f9ec", "%s{0}${HOME}"),
+    *("..", "../../etc/passwd", "/", ".", "~", "~nobody", "a//b", "a" * 300, "a/" * 3000, "x" * 100_000, "9" * 5000),
+    *("null", "NaN", "1e999", "0x10", "1_0", "0000-0002-1825-0097", "00000000-0000-0000-0000-000000000000"),
+    *("2026-11-22T12:00:00Z", "0001-01-01T00:00:00+14:00", "md5:0", "sha256:" + "0" * 64, "local:disk:a:", "::::"),
+)
+
+JSON_WORDS = (
+    *(
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "-0",
+        "1" * 5000,
+        "1" * 4000,
+        "1.5",
+        "9223372036854775808",
+        '"\\ud800"',
+        '"\\u0000"',
+    ),
+    *(
+        "[" * 20_000,
+        '{"a":' * 20_000,
+        "nul",
+        "\ufeff",
+        "\x00",
+        '"',
+        "\\",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "'a'",
+        "//",
+        "\ud800",
+    ),
+    *('"id": "a",', '"id": null,', '"path": "../a",', '"path": ["a"],', '"path": "http://a/b",', '"bytes": 12.0,'),
+    *('"hash": "crc32:0",', '"data": {},', '"resources": [],', '"resources": 3,', '"name": 3,', '"orcid": "x",'),
+)
+
+
+class Unprintable:
+    """What cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError("an object that cannot be shown")
+
+
+class Deep(list[Any]):
+    """Lists in lists without end, which Hypothesis can show."""
+
+    def __init__(self) -> None:
+        super().__init__(nested(20_000))
+
+    def __repr__(self) -> str:
+        return "Deep()"
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list ..."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _round() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+HOSTILE_JSON = (
+    JSON
+    | st.sampled_from(NUMBERS)
+    | st.sampled_from(TEXTS)
+    | st.sampled_from([50, 150, 300]).map(nested)
+    | st.text(st.characters(codec=None), max_size=5)
+)
+"""What a JSON text may hold, lone surrogates and numbers that are not finite included."""
+
+OBJECTS = (
+    HOSTILE_JSON
+    | st.sampled_from((5000, 100_000)).map(lambda digits: 10**digits)
+    | st.sampled_from(
+        (object(), object, Unprintable(), NotImplemented, ..., b"", b"\xff", bytearray(b"a"), 1j, range(3))
+    )
+    | st.sampled_from(
+        (UUID(int=1), datetime(2026, 11, 22), datetime.min.replace(tzinfo=UTC), Path("a"), Decimal("NaN"))
+    )
+    | st.sampled_from(
+        (frozenset({1}), {1: 2}, {(1, 2): 3}, {None: None}, [[]], [{}], ([],), (None,), [b""], {"a": object()})
+    )
+    | st.builds(_round)
+    | st.builds(Deep)
+    | st.builds(iter, st.just([1, "a"]))
+)
+"""What a caller may hand over by mistake or on purpose."""
+
+
+@st.composite
+def mutated(draw: st.DrawFn, text: str, hostile: Sequence[str]) -> str:
+    """The text with a few of its words or lines left out, doubled, exchanged, or replaced by hostile ones."""
+    parts = re.findall(r"\w+|\s+|[^\w\s]", text) if draw(st.booleans()) else text.splitlines(keepends=True)
+    words = st.sampled_from(hostile) | st.sampled_from(sorted(set(parts)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(parts) - 1))
+        match draw(st.sampled_from(("replace", "insert", "drop", "double", "exchange"))):
+            case "replace":
+                parts[at] = draw(words)
+            case "insert":
+                parts.insert(at, draw(words))
+            case "drop" if len(parts) > 1:
+                end = draw(st.integers(at + 1, min(at + 8, len(parts))))
+                parts[at:end] = [] if end - at < len(parts) else parts[:1]
+            case "double":
+                parts.insert(draw(st.integers(0, len(parts))), parts[at])
+            case _:
+                other = draw(st.integers(0, len(parts) - 1))
+                parts[at], parts[other] = parts[other], parts[at]
+    return "".join(parts)
+
+
+@st.composite
+def mutated_json(draw: st.DrawFn, value: Any, hostile: st.SearchStrategy[Any] = HOSTILE_JSON) -> Any:
+    """The JSON value with a few of its inner values replaced, left out, doubled or exchanged."""
+    root = [copy.deepcopy(value)]
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(_places(root))
+        inside, key = draw(st.sampled_from(places))
+        match draw(st.sampled_from(("replace", "replace", "drop", "add", "exchange"))):
+            case "drop" if inside is not root:
+                del inside[key]
+            case "add" if isinstance(inside, dict):
+                inside[draw(st.sampled_from(TEXTS) | st.text(max_size=5))] = draw(hostile)
+            case "add" if inside is not root:
+                inside.insert(key, copy.deepcopy(inside[key]))
+            case "exchange":
+                elsewhere, other = draw(st.sampled_from(places))
+                inside[key] = copy.deepcopy(elsewhere[other])
+            case _:
+                inside[key] = draw(hostile)
+    return root[0]
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    todo = [value]
+    while todo:
+        inside = todo.pop()
+        if len(inside) > 100:
+            continue
+        for key, item in inside.items() if isinstance(inside, dict) else enumerate(inside):
+            yield inside, key
+            if isinstance(item, dict | list):
+                todo.append(item)

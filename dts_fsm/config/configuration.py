@@ -54,6 +54,8 @@ class Config:
             raise InvalidServiceConfigError(
                 f"must be a ServiceConfig, not {type(self.service).__name__}", key="service"
             )
+        if not isinstance(self.file, str | None):
+            raise ConfigurationError(f"must be text or None, not {type(self.file).__name__}", key="file")
         _check_records("credentials", self.credentials, Credential)
         _check_records("endpoints", self.endpoints, EndpointConfig)
         _check_records("databases", self.databases, DatabaseConfig)
@@ -118,7 +120,10 @@ class Config:
         Raises:
             ConfigurationError: the file cannot be read, or ``parse`` refuses it.
         """
-        name = os.fsdecode(path)
+        try:
+            name = os.fsdecode(path)
+        except TypeError:
+            raise ConfigurationError(f"a path is needed, not {shown(path)}") from None
         try:
             with open(name, "rb") as stream:
                 content = stream.read(MAX_BYTES + 1)

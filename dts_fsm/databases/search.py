@@ -12,6 +12,7 @@ import attrs
 from dts_fsm.databases.catalog_file import Catalog
 from dts_fsm.errors import InvalidSearchParameterError
 from dts_fsm.records import Descriptor
+from dts_fsm.records.checks import shown
 
 SPECIFIC_PARAMETERS = ("format", "mediatype")
 """The properties of descriptors by whose value a search can be narrowed."""
@@ -52,11 +53,11 @@ class Query:
         for name, value in specific.items():
             if name not in known:
                 raise InvalidSearchParameterError(
-                    database, f"there is no parameter {name!r}; known are: {', '.join(known)}"
+                    database, f"there is no parameter {shown(name)}; known are: {', '.join(known)}"
                 )
             if not isinstance(value, str) or value.lower() not in known[name]:
                 raise InvalidSearchParameterError(
-                    database, f"{name} cannot be {value!r}; its values are: {', '.join(known[name]) or 'none'}"
+                    database, f"{name} cannot be {shown(value)}; its values are: {', '.join(known[name]) or 'none'}"
                 )
         return cls(
             words=tuple(term.casefold() for term in terms if term not in patterns),

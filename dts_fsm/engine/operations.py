@@ -82,11 +82,14 @@ class OperationEngine:
         if answer is None:
             self._go_on(change, operation, None, operation.message, now)
             return
-        _progress(operation, answer, now)
+        _progress(change.transfer, operation, answer, now)
         canceling = operation.state == "canceling"
         match answer.code:
             case OperationCode.RUNNING:
                 event = {"submitting": "start", "suspended": "resume"}.get(operation.state)
+                if event == "resume":
+                    # the time for which it was suspended does not count, neither for nor against it
+                    operation.progressed_at += now - operation.changed_at
                 self._go_on(change, operation, event, answer.message, now)
             case OperationCode.SUSPENDED:
                 event = "suspend" if operation.state in ("submitting", "running") else None
@@ -222,11 +225,16 @@ def trouble(operation: OperationRow) -> str:
     return f"{operation.kind} at {operation.endpoint}: "
 
 
-def _progress(operation: OperationRow, answer: OperationStatus, now: float) -> None:
+def _progress(row: TransferRow, operation: OperationRow, answer: OperationStatus, now: float) -> None:
     if answer.handle is not None:
         operation.handle = str(answer.handle)
     before = (operation.files_transferred, operation.files_skipped, operation.bytes_transferred)
-    told = (answer.num_files_transferred, answer.num_files_skipped, answer.num_bytes_transferred)
+    # a provider that tells of more than there is could otherwise make progress, and so last, for ever
+    told = (
+        min(answer.num_files_transferred, row.num_files),
+        min(answer.num_files_skipped, row.num_files),
+        min(answer.num_bytes_transferred, row.num_bytes),
+    )
     # only what goes beyond the furthest point counts: work that is lost and begun again for ever must end some time
     furthest = tuple(map(max, before, told))
     if furthest != before:
@@ -240,7 +248,7 @@ def _take_files(change: Change, outcomes: Sequence[FileOutcome]) -> None:
         if outcome.state.arrived:
             row.files_transferred += 1
             row.files_skipped += outcome.state is FileState.SKIPPED
-            row.bytes_transferred += outcome.observed_bytes or 0
+            row.bytes_transferred = min(row.bytes_transferred + (outcome.observed_bytes or 0), row.num_bytes)
         elif outcome.state is FileState.UNSTAGED:
             row.num_unstaged += 1
         elif outcome.state is FileState.STAGED:

@@ -129,7 +129,7 @@ class Engine:
             stored=Stored(specification=plan.specification, destination=plan.destination, sources=plan.sources),
         )
         change = Change(transfer=row)
-        self._enter(row, now)
+        self._enter(row, now, since=now)
         _note(change, "create", "", now)
         if state.enter is not None:
             self._callbacks[state.enter](row)
@@ -256,7 +256,9 @@ class Engine:
             change.given_up = failure
         if row.reason == "partial":
             row.message += f" {row.num_files - row.files_transferred} of {row.num_files} files could not be moved."
-        self._enter(row, now)
+        working = [op.progressed_at for op in row.operations if event == "resume" and op.state not in ENDED]
+        # a provider that suspends and resumes again and again gets no more time by it
+        self._enter(row, now, since=max(working, default=now))
         _note(change, event, source, now)
         if row.journal_due:
             row.journal_due = False
@@ -265,9 +267,9 @@ class Engine:
             description = self._static(row).specification.description
             change.journal = JournalEntry(status=status, description=description)
 
-    def _enter(self, row: TransferRow, now: float) -> None:
+    def _enter(self, row: TransferRow, now: float, since: float) -> None:
         row.updated_at = now
-        row.deadline_at = self._timing.deadline_at(self.machine.chart.state(row.state).deadline, now)
+        row.deadline_at = self._timing.deadline_at(self.machine.chart.state(row.state).deadline, since)
         row.due_at = row.deadline_at
 
     def _request(self, row: TransferRow, kind: str) -> None:

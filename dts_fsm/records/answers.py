@@ -10,7 +10,7 @@ from uuid import UUID
 
 import attrs
 
-from dts_fsm.records.checks import text, whole_number
+from dts_fsm.records.checks import mapping, member, text, whole_number
 from dts_fsm.records.operations import SourceSummary
 from dts_fsm.records.specification import Descriptor, Destination, Specification
 
@@ -32,6 +32,10 @@ class StagingStatus(enum.StrEnum):
     FAILED = "failed"
 
 
+def _search_status(value: Any) -> SearchFileStatus:
+    return member(SearchFileStatus, value)
+
+
 @attrs.frozen(kw_only=True)
 class SearchParameters:
     """A search in a database.
@@ -45,10 +49,10 @@ class SearchParameters:
     """
 
     query: str = attrs.field(default="", validator=text())
-    status: SearchFileStatus = SearchFileStatus.ANY
+    status: SearchFileStatus = attrs.field(default=SearchFileStatus.ANY, converter=_search_status)
     offset: int = attrs.field(default=0, validator=whole_number)
     limit: int = attrs.field(default=0, validator=whole_number)
-    specific: Mapping[str, Any] = attrs.Factory(dict)
+    specific: Mapping[str, Any] = attrs.field(factory=dict, validator=mapping)
 
 
 @attrs.frozen(kw_only=True)

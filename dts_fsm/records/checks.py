@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import attrs
 
@@ -12,6 +14,18 @@ from dts_fsm.errors import SpecificationError
 
 _ORCID = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_SHOWN = 200
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def shown(value: object) -> str:
+    """The value as an error quotes it: never long, and there for every object."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of thousands of digits, lists in lists without end, a fault in somebody's __repr__
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def is_orcid(text: str) -> bool:
@@ -34,7 +48,7 @@ def text(*, empty: bool = True) -> Callable[[Any, attrs.Attribute[str], Any], No
         if not value and not empty:
             raise SpecificationError(f"{name} must not be empty")
         if not is_unicode(value):
-            raise SpecificationError(f"{name} is not valid Unicode: {value!r}")
+            raise SpecificationError(f"{name} is not valid Unicode: {shown(value)}")
 
     return check
 
@@ -43,14 +57,66 @@ def whole_number(record: Any, attribute: attrs.Attribute[int], value: Any) -> No
     """A validator: the value is an integer, zero or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         name = f"{type(record).__name__}.{attribute.name}"
-        raise SpecificationError(f"{name} must be a whole number, zero or more, not {value!r}")
+        raise SpecificationError(f"{name} must be a whole number, zero or more, not {shown(value)}")
 
 
 def storable(record: Any, attribute: attrs.Attribute[int], value: Any) -> None:
     """A validator: the value is a whole number that SQLite can store, zero or more."""
     whole_number(record, attribute, value)
     if value >= 2**63:
-        raise SpecificationError(f"{type(record).__name__}.{attribute.name} cannot be {value}: it is too large")
+        raise SpecificationError(f"{type(record).__name__}.{attribute.name} cannot be {shown(value)}: it is too large")
+
+
+def instance(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """A validator: the value is of this class."""
+
+    def check(record: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            name = f"{type(record).__name__}.{attribute.name}"
+            raise SpecificationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
+
+    return check
+
+
+def instances(kind: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """A validator: the value is a tuple or a list of objects of this class."""
+
+    def check(record: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, tuple | list) or not all(isinstance(item, kind) for item in value):
+            name = f"{type(record).__name__}.{attribute.name}"
+            raise SpecificationError(f"{name} must be a tuple of {kind.__name__}, not {shown(value)}")
+
+    return check
+
+
+def mapping(record: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """A validator: the value is a mapping."""
+    if not isinstance(value, Mapping):
+        name = f"{type(record).__name__}.{attribute.name}"
+        raise SpecificationError(f"{name} must be a mapping, not {type(value).__name__}")
+
+
+def member(kind: type[Member], value: Any) -> Member:
+    """Give the enumeration's member, which may be given by its value.
+
+    Raises:
+        SpecificationError: there is no such member.
+    """
+    if value not in list(kind):
+        raise SpecificationError(f"there is no {kind.__name__} {shown(value)}: there are {', '.join(kind)}")
+    return kind(value)
+
+
+def check_seconds(timeout_s: object) -> None:
+    """Refuse a time-out that is no number of seconds; None is one: it waits as long as it takes."""
+    if timeout_s is None:
+        return
+    most_s = threading.TIMEOUT_MAX
+    # NaN fails the comparison
+    if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool) or not abs(timeout_s) <= most_s:
+        raise SpecificationError(
+            f"timeout_s must be a number of seconds, at most {most_s:g}, or None, not {shown(timeout_s)}"
+        )
 
 
 def readable(value: Any) -> Any:

@@ -8,9 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 import attrs
-from attrs.validators import deep_iterable, instance_of, optional
+from attrs.validators import optional
 
-from dts_fsm.records.checks import readable, storable, text
+from dts_fsm.records.checks import instance, instances, readable, storable, text
 from dts_fsm.records.specification import Destination, Specification
 from dts_fsm.records.status import FileRecord, FileState, TransferStatusCode
 
@@ -123,12 +123,12 @@ class FileOutcome:
     """
 
     id: str = attrs.field(validator=text())
-    state: FileState = attrs.field(validator=instance_of(FileState))
+    state: FileState = attrs.field(validator=instance(FileState))
     observed_bytes: int | None = attrs.field(default=None, validator=optional(storable))
     observed_hash: str | None = attrs.field(default=None, validator=optional(text()))
     error: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
     reason: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
-    transient: bool = attrs.field(default=False, validator=instance_of(bool))
+    transient: bool = attrs.field(default=False, validator=instance(bool))
 
 
 @attrs.frozen(kw_only=True)
@@ -146,13 +146,13 @@ class OperationStatus:
         manifest: with the success of a manifest's delivery, the manifest as JSON text.
     """
 
-    code: OperationCode = attrs.field(validator=instance_of(OperationCode))
-    handle: UUID | None = attrs.field(default=None, validator=optional(instance_of(UUID)))
+    code: OperationCode = attrs.field(validator=instance(OperationCode))
+    handle: UUID | None = attrs.field(default=None, validator=optional(instance(UUID)))
     message: str = attrs.field(default="", converter=readable, validator=text())
     reason: str | None = attrs.field(default=None, converter=readable, validator=optional(text()))
-    transient: bool = attrs.field(default=False, validator=instance_of(bool))
+    transient: bool = attrs.field(default=False, validator=instance(bool))
     num_files_transferred: int = attrs.field(default=0, validator=storable)
     num_files_skipped: int = attrs.field(default=0, validator=storable)
     num_bytes_transferred: int = attrs.field(default=0, validator=storable)
-    files: tuple[FileOutcome, ...] = attrs.field(default=(), validator=deep_iterable(instance_of(FileOutcome)))
+    files: tuple[FileOutcome, ...] = attrs.field(default=(), validator=instances(FileOutcome))
     manifest: str | None = attrs.field(default=None, repr=False, validator=optional(text()))

@@ -175,6 +175,10 @@ class Overwrite(enum.StrEnum):
     ALWAYS = "always"
 
 
+def _overwrite(value: Any) -> Overwrite:
+    return member(Overwrite, value)
+
+
 @attrs.frozen(kw_only=True)
 class FileTransfer:
     """One file of a move.
@@ -192,7 +196,7 @@ class FileTransfer:
     destination_path: str = attrs.field(validator=text(empty=False))
     bytes: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole_number))
     hash: Checksum | None = None
-    overwrite: Overwrite = attrs.field(default=Overwrite.IF_DIFFERENT, converter=member(Overwrite))
+    overwrite: Overwrite = attrs.field(default=Overwrite.IF_DIFFERENT, converter=_overwrite)
 
 
 @attrs.frozen(kw_only=True)

@@ -202,7 +202,7 @@ class JournalRecord:
         reason: why it failed; "partial" for one that succeeded with what arrived; else None.
         payload_size: the sum of the files' sizes in bytes.
         num_files: how many files it had, inline metadata not counted.
-        manifest: the manifest as it was delivered, or None where none was.
+        manifest: the manifest as it was delivered, or None where none was; the text itself where that is not JSON.
         failed_files: every file that could not be moved, in order of id.
     """
 

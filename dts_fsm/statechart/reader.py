@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -94,7 +95,7 @@ def _names_fault(value: Any) -> str | None:
         return "must name at least one"
     if faults := [fault for fault in map(_name_fault, value) if fault]:
         return "; ".join(faults)
-    repeated = [name for name in dict.fromkeys(value) if value.count(name) > 1]
+    repeated = [name for name, count in Counter(value).items() if count > 1]
     return f"names {', '.join(map(repr, repeated))} more than once" if repeated else None
 
 

@@ -746,3 +746,8 @@ def test_an_error_without_a_known_key_has_the_line_of_what_is_around_it() -> Non
         "elsewhere": 1,
         None: 1,
     }
+
+
+def test_what_is_no_path_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="a path is needed, not 5"):
+        Config.load(5)  # type: ignore[arg-type]

@@ -462,6 +462,32 @@ class TestDeadlines:
         ask(rig, transfer_id, "suspend")
         assert rig.run(transfer_id, step_s=100_000.0).reason == "deadline"
 
+    def test_a_provider_that_suspends_and_resumes_for_ever_gets_no_more_time_by_it(self, rig: Rig) -> None:
+        slow(rig, 1e9)
+        transfer_id = rig.create("a")
+        rig.tick(4)
+        (move,) = rig.source_endpoint.transfers()
+        for number in range(14):
+            rig.source_endpoint.pause(move, number % 2 == 0)
+            rig.clock.advance(43_200.0)
+            rig.tick(4)
+        assert rig.store.status(transfer_id).reason == "deadline"
+
+    def test_the_time_for_which_a_provider_suspended_the_work_does_not_count(self, rig: Rig) -> None:
+        slow(rig, 1e9)
+        transfer_id = rig.create("a")
+        rig.tick(4)
+        (move,) = rig.source_endpoint.transfers()
+        rig.source_endpoint.pause(move)
+        rig.clock.advance(60.0)
+        rig.tick(4)
+        rig.clock.advance(10 * 86_400.0)
+        rig.source_endpoint.pause(move, False)
+        rig.tick(4)
+        rig.clock.advance(2 * 86_400.0)
+        rig.tick(4)
+        assert rig.store.status(transfer_id).code == "active"
+
     def test_a_provider_that_hangs_when_the_deadline_passes_is_abandoned(self, rig: Rig) -> None:
         slow(rig, 1e9)
         transfer_id = rig.create("a")

@@ -413,6 +413,19 @@ class TestAnswers:
         assert explanation.deadline_at - message.time == timedelta(hours=72)
         assert (explanation.requested, explanation.last_error) == (None, None)
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda dts: dts.create_many(5),
+            lambda dts: dts.unsubscribe(5),
+            lambda dts: dts.subscribe().get(10**400),
+            lambda dts: dts.wait(uuid4(), "soon"),
+        ],
+    )
+    def test_an_argument_of_the_wrong_kind_is_named(self, dts: Orchestrator, call: Callable[[Any], None]) -> None:
+        with pytest.raises(SpecificationError, match="must be|is needed"):
+            call(dts)
+
     def test_after_a_leap_of_the_clock_providers_are_heard_before_a_deadline_counts(self, world: World) -> None:
         clock = ManualClock()
         endpoint = world.source_endpoint = FakeEndpoint("source", sees=world.folder, clock=clock, duration_s=9000.0)

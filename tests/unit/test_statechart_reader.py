@@ -232,3 +232,8 @@ def test_a_wrong_key_of_a_transition_is_the_one_finding(changes: dict[str, str |
 def test_transitions_are_counted_from_one_in_the_order_of_the_file() -> None:
     text = CHART + STATES + GUARDS + TRANSITIONS + TRANSITIONS.replace('"remove"', '""')
     assert findings(text) == ("door.toml: [[transitions]] number 2, key 'event': '' is not a lower_snake_case name",)
+
+
+def test_a_date_where_something_else_belongs_is_called_a_date() -> None:
+    (finding,) = findings(CHART + STATES.replace("final = true", "final = 2027-01-15") + TRANSITIONS + GUARDS)
+    assert finding == "door.toml: [states.gone], key 'final': must be true or false, not a date or time"
