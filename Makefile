@@ -38,7 +38,7 @@ test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, bran
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
 
-check: packages lint docs test  ## everything that must hold before a change is merged
+check: packages lint docs test simulate  ## everything that must hold before a change is merged
 
 packages:  ## install the Debian packages that some tests use, or say which
 	.ci/debian-packages
@@ -64,7 +64,7 @@ bench: $(STAMP)  ## measure; see benchmarks/
 
 # What follows takes longer than a check should; smaller runs of the same are part of the tests.
 
-SEEDS ?= 10000
+SEEDS ?= 1000
 
 kills: $(STAMP)  ## kill real processes at every point, and 300 times at random
 	DTS_CRASH_STRIDE=1 DTS_KILLS=300 $(BIN)/python -m pytest tests/crash
@@ -75,7 +75,7 @@ faults: $(STAMP)  ## meet every writing call of the store with every fault
 powercuts: $(STAMP)  ## cut the power of a file system 40 times (as root)
 	DTS_POWER_CUTS=40 $(BIN)/python -m pytest tests/faults/test_power_cuts.py
 
-simulate: $(STAMP)  ## simulate installations: SEEDS=10000 of them, of 50 transfers each
+simulate: $(STAMP)  ## simulate SEEDS=1000 installations, of 50 transfers each
 	$(BIN)/python -m dts_fsm.testing.simulation --seeds $(SEEDS)
 
 fuzz: $(STAMP)  ## fuzz the loaders, 50 times as long as the tests do

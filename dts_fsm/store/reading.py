@@ -51,12 +51,13 @@ def status_of(
 ) -> TransferStatus:
     """Give the status; the progress of live operations (files, skipped, bytes) comes on top of the row's own."""
     state, message, num_files, files, skipped, reason, num_bytes, moved, created, updated, completed = row
+    transferred = min(files + progress[0], num_files)
     return TransferStatus(
         code=TransferStatusCode(state),
         message=message,
         num_files=num_files,
-        num_files_transferred=min(files + progress[0], num_files),
-        num_files_skipped=min(skipped + progress[1], num_files),
+        num_files_transferred=transferred,
+        num_files_skipped=min(skipped + progress[1], transferred),
         reason=reason,
         failed_files=failed,
         num_bytes=num_bytes,

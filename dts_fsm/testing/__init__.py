@@ -8,5 +8,17 @@ from dts_fsm.testing.clocks import ManualClock
 from dts_fsm.testing.fakes import FakeDatabase, FakeEndpoint, FakeFile
 from dts_fsm.testing.faults import Faults
 from dts_fsm.testing.rig import ORCID, Rig
+from dts_fsm.testing.simulation import FaultPlan, InvariantViolated, Simulation
 
-__all__ = ["ORCID", "FakeDatabase", "FakeEndpoint", "FakeFile", "Faults", "ManualClock", "Rig"]
+__all__ = [
+    "ORCID",
+    "FakeDatabase",
+    "FakeEndpoint",
+    "FakeFile",
+    "FaultPlan",
+    "Faults",
+    "InvariantViolated",
+    "ManualClock",
+    "Rig",
+    "Simulation",
+]
