@@ -13,7 +13,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check packages lint format diagrams docs bench kills faults powercuts simulate fuzz clean
+.PHONY: help demo test check packages lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,7 +34,7 @@ demo: $(STAMP)  ## move real files to the folder demo/archive, and show what arr
 
 test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, branches included
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
 
@@ -81,6 +81,11 @@ simulate: $(STAMP)  ## simulate SEEDS=1000 installations, of 50 transfers each
 fuzz: $(STAMP)  ## fuzz the loaders, 50 times as long as the tests do
 	DTS_FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/properties -k fuzz
 
+mutants: $(STAMP)  ## change the core in thousands of ways: tests should notice each; MUTANTS='dts_fsm.engine*' for a part
+	$(BIN)/python -m pip install --quiet --group mutation
+	nice -n 15 $(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
+
 clean:  ## remove everything that make has made, the virtual environment included
-	rm -rf $(VENV) $(DEMO) docs/_build build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) mutants docs/_build build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

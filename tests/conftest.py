@@ -50,3 +50,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         rig.source.add(name, f"content of {name}".encode())
     yield rig
     rig.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have found out besides passing: how much of the model was explored."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

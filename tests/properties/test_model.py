@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -196,13 +195,10 @@ def stranded(graph: dict[Key, set[Key]]) -> set[Key]:
 @pytest.mark.parametrize("partial", ["fail", "keep"])
 @pytest.mark.parametrize("moves", range(1, int(os.environ.get("DTS_MODEL_MOVES", "3")) + 1))
 def test_every_combination_has_a_way_to_an_end_and_none_contradicts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], moves: int, partial: str
+    tmp_path: Path, record_property: Callable[[str, object], None], moves: int, partial: str
 ) -> None:
     graph = Explorer(tmp_path, moves, partial).explore()
     arrows = sum(map(len, graph.values()))
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{moves} moves, partial: {partial}: {len(graph)} combinations, {arrows} steps between them "
-        )
+    record_property("explored", f"{moves} moves, partial: {partial}: {len(graph)} combinations, {arrows} steps")
     assert stranded(graph) == set()
     assert {here[0] for here in graph} == {state.name for state in load_chart("transfer").states}

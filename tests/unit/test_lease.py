@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -74,3 +75,14 @@ def test_a_store_that_two_names_lead_to_has_one_scheduler(tmp_path: Path) -> Non
         linked.create([admission()])
         assert (store.acquire_lease(NOW, 10), linked.acquire_lease(NOW + 1, 10)) == (True, False)
         store.commit([], NOW + 2)
+
+
+def test_the_lock_file_belongs_to_its_owner_alone_and_no_link_in_its_place_is_followed(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "dts.db")) as store:
+        store.acquire_lease(NOW, 10)
+        assert stat.S_IMODE((tmp_path / "dts.db.lock").stat().st_mode) == 0o600
+    with closing(SqliteStore(tmp_path / "other.db")) as store:
+        (tmp_path / "other.db.lock").symlink_to("victim")
+        with pytest.raises(StoreError, match=r"the lock file .*other\.db\.lock cannot be opened"):
+            store.acquire_lease(NOW, 10)
+        assert not (tmp_path / "victim").exists()

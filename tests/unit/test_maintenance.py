@@ -131,7 +131,9 @@ class TestCheck:
 
     def test_an_empty_file_is_a_finding(self, tmp_path: Path) -> None:
         (tmp_path / "dts.db").write_bytes(b"")
-        assert [finding.partition(":")[0] for finding in check(tmp_path / "dts.db")] == ["the file is empty"]
+        assert check(tmp_path / "dts.db") == [
+            "the file is empty: it has nothing of a store; restore a backup, or remove it if it was never used"
+        ]
 
     def test_what_is_no_regular_file_is_refused_without_waiting(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "dts.db")
@@ -164,6 +166,21 @@ class TestVacuum:
         rig.tick()
         with pytest.raises(StoreError, match="stop it first"):
             vacuum(rig.store.path)
+
+    def test_it_is_refused_while_the_lock_is_held_or_the_lease_runs(self, rig: Rig) -> None:
+        rig.tick()
+        altered(rig.store.path, "UPDATE lease SET expires_at = 0.0")
+        with pytest.raises(StoreError, match="stop it first"):
+            vacuum(rig.store.path)
+        rig.store.release_lease()
+        altered(rig.store.path, "UPDATE lease SET owner = 'elsewhere', expires_at = 1e12")
+        with pytest.raises(StoreError, match="stop it first"):
+            vacuum(rig.store.path)
+
+    def test_a_store_that_does_not_exist_is_not_made(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="there is no store"):
+            vacuum(tmp_path / "none.db")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestIsScheduled:

@@ -15,6 +15,7 @@ import sqlite_utils
 
 from dts_fsm.errors import StoreDamagedError, StoreError, StoreForeignError, StoreLeaseLostError
 from dts_fsm.store import Change, SqliteStore
+from dts_fsm.store.connections import translated
 from dts_fsm.store.schema import APPLICATION_ID, migrations, statements
 from dts_fsm.testing.store_rows import NOW, admission
 
@@ -256,3 +257,90 @@ def test_a_script_is_cut_into_statements() -> None:
         "CREATE TABLE a (b);",
         "-- why\nCREATE TABLE c (\n d);",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (
+            "database disk image is malformed",
+            StoreDamagedError,
+            "the store dts.db is damaged (database disk image is malformed); it was left as it is: restore a backup, "
+            "or run `dts-fsm store check` to see what is wrong",
+        ),
+        (
+            "file is not a database",
+            StoreDamagedError,
+            "dts.db is not an SQLite database and was left as it is: give another file or data_dir",
+        ),
+        (
+            "database is locked",
+            StoreError,
+            "the store dts.db is locked by another program for more than 30 s: database is locked",
+        ),
+        (
+            "the database is busy",
+            StoreError,
+            "the store dts.db is locked by another program for more than 30 s: the database is busy",
+        ),
+        (
+            "attempt to write a readonly database",
+            StoreError,
+            "the store dts.db cannot be written: attempt to write a readonly database; "
+            "check the permissions of file and folder",
+        ),
+        (
+            "unable to open database file",
+            StoreError,
+            "the store dts.db cannot be opened: unable to open database file; check the permissions of file and folder",
+        ),
+        (
+            "database or disk is full",
+            StoreError,
+            "the store dts.db cannot be written: database or disk is full; make room",
+        ),
+        ("disk I/O error", StoreError, "the store dts.db failed: disk I/O error"),
+    ],
+)
+def test_what_sqlite_says_becomes_an_error_that_says_what_to_do(said: str, kind: type, told: str) -> None:
+    error = translated(sqlite3.OperationalError(said), "dts.db")
+    assert (type(error), str(error)) == (kind, told)
+
+
+def test_an_empty_store_contradicts_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "dts.db")
+    assert (store.contradicting(0, 10), store.next_due_at(), store.load([])) == (([], 0), None, {})
+    assert (store.charts(), store.prune(NOW), store.messages(7), store.last_seq()) == ([], 0, ([], 7), 0)
+    store.close()
+
+
+def test_a_store_of_the_present_version_is_opened_while_another_program_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dts_fsm.store.connections._BUSY_TIMEOUT_S", 0.05)
+    path = tmp_path / "dts.db"
+    store = SqliteStore(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    SqliteStore(path).close()
+    other.close()
+    store.close()
+
+
+def test_a_new_store_that_another_program_keeps_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dts_fsm.store.connections._BUSY_TIMEOUT_S", 0.05)
+    other = sqlite3.connect(tmp_path / "dts.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="is locked by another program"):
+        SqliteStore(tmp_path / "dts.db")
+    other.close()
+
+
+def test_a_file_that_is_refused_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "dts.db"
+    database = sqlite_utils.Database(path)
+    database["thesis"].insert({"chapter": 1})
+    database.close()
+    with pytest.raises(StoreForeignError) as refused:
+        SqliteStore(path)
+    assert str(refused.value).startswith(f"{path} is a database of another program")
