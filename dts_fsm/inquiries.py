@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+from dts_fsm.engine.guards import EXPIRE
 from dts_fsm.engine.operations import trouble
 from dts_fsm.errors import NotRunningError, SpecificationError, StoreError, TransferNotFoundError, WaitTimeoutError
 from dts_fsm.records import (
@@ -125,7 +126,7 @@ class Inquiries:
             transfer_id=uuid,
             state=row.state,
             description=running.engine.machine.chart.state(row.state).description,
-            requested=running.store.requested(rowid) or row.wanted or None,
+            requested=running.store.requested(rowid) or (row.wanted if row.wanted != EXPIRE else "") or None,
             next_poll_at=time_of(min(times)) if times else None,
             deadline_at=None if row.deadline_at is None else time_of(row.deadline_at),
             last_error=row.message if troubled else None,

@@ -30,6 +30,20 @@ class Endpoint(Protocol):
     """Where bytes live, and what moves them away from there.
 
     All paths are relative to ``root`` and never lead outside it, symbolic links included.
+
+    It may have methods more. ``close()`` is called when the orchestrator stops.
+
+    ``clear(destination, files, *, operation_id)`` removes what an unfinished move of this id has left at the
+    destination of these files; what has arrived stays. It is called once a move that was to be canceled has stopped,
+    after a crash too, when nobody knows of it any more. Idempotent; it does nothing while the move is running. An
+    endpoint whose moves can leave something that only the same submission would remove should have it.
+
+    ``fence(valid)`` is called when this process is about to become the scheduler of its store, and when another has
+    become it. Moves that have not ended are stopped, and LOST. Those begun from then on write only while ``valid()``
+    is True and wait while it is False: it becomes False, without a call, as soon as another process may have taken
+    over. It is quick, safe from any thread, and to be asked directly before each write that must not come late. The
+    endpoint remains usable. One whose bytes are moved by a service, which goes on when this process stands still,
+    does not need it: the service knows the submission again.
     """
 
     @property
@@ -94,7 +108,11 @@ class Endpoint(Protocol):
 
 @runtime_checkable
 class Database(Protocol):
-    """Where a user finds files and asks for them to be staged."""
+    """Where a user finds files and asks for them to be staged.
+
+    It may have ``close()`` and ``fence(valid)``, as ``Endpoint`` says, for staging that this process does itself;
+    requests that had not ended are then UNKNOWN.
+    """
 
     def search(self, orcid: str, parameters: SearchParameters) -> SearchResults:
         """Give the files that this user may see and that match, in a stable order. Idempotent.

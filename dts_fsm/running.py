@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import cast
 
 import attrs
 
@@ -23,7 +23,7 @@ from dts_fsm.lanes import LaneDispatcher, lane_limits
 from dts_fsm.messages import Hub
 from dts_fsm.planner import Planner
 from dts_fsm.records import Overwrite
-from dts_fsm.registry import OnDemand, build_databases, build_endpoints
+from dts_fsm.registry import build_databases, build_endpoints
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.store import SqliteStore, Store
 
@@ -46,6 +46,43 @@ class Parts:
     store: Store | None
     executor: Executor | None
     clock: Clock
+
+
+@attrs.frozen
+class Made:
+    """The endpoints and databases that this process has made itself: those alone are its own to fence and to close.
+
+    Attributes:
+        places: of each kind, give those that there are by now, by name.
+    """
+
+    config: Config
+    places: list[Callable[[], Mapping[str, object]]] = attrs.Factory(list)
+
+    def fence(self, valid: Callable[[], bool]) -> None:
+        """Fence those that can be fenced."""
+        self._each("fence", valid)
+
+    def close(self) -> None:
+        """Close those that can be closed."""
+        self._each("close")
+
+    def _each(self, method: str, *arguments: object) -> None:
+        """Call the method of those that have it, the last made first: none needs to have it."""
+        for made in reversed(self.places):
+            for name, place in made().items():
+                call = getattr(place, method, None)
+                if call is None:
+                    continue
+                try:
+                    call(*arguments)
+                except Exception as error:
+                    # the others are to be called all the same
+                    _log.error(
+                        "a provider raised",
+                        exc_info=Redactor(self.config).error(error),
+                        extra={"action": method, "place": name},
+                    )
 
 
 @attrs.frozen(kw_only=True)
@@ -73,12 +110,13 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
     if not config.databases and parts.databases is None:
         raise NoDatabasesAvailableError("no database is configured: nothing could be transferred", key="databases")
     with ExitStack() as stack, ExitStack() as places_stack:
-        endpoints, service_endpoint = _endpoints(config, parts, places_stack)
+        made = Made(config)
+        places_stack.callback(made.close)
+        endpoints, service_endpoint = _endpoints(config, parts, made)
         databases = parts.databases
         if databases is None:
-            built = build_databases(config, endpoints)
-            places_stack.callback(_close_made, config, built)
-            databases = built
+            databases = built = build_databases(config, endpoints)
+            made.places.append(built.made)
         if schedule:
             # a fault of the configuration shows now, and not when a transfer needs the place
             _build_all(endpoints)
@@ -96,7 +134,7 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         engine = Engine(handlers, Timing(settings), functools.lru_cache(1000)(store.stored))
         hub = Hub(store)
         stack.callback(hub.stop)
-        scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack) if schedule else None
+        scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made) if schedule else None
         return Running(
             store=store,
             engine=engine,
@@ -107,20 +145,19 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         )
 
 
-def _endpoints(config: Config, parts: Parts, stack: ExitStack) -> tuple[Mapping[str, Endpoint], str]:
+def _endpoints(config: Config, parts: Parts, made: Made) -> tuple[Mapping[str, Endpoint], str]:
     """All endpoints by name, and the name of the one that delivers manifests."""
     endpoints = parts.endpoints
     if endpoints is None:
-        built = build_endpoints(config, executor=parts.executor)
-        stack.callback(_close_made, config, built)
-        endpoints = built
+        endpoints = built = build_endpoints(config, executor=parts.executor)
+        made.places.append(built.made)
     name, folder = config.service.endpoint, config.service.manifest_dir
     if name and folder.is_relative_to(_local_root(config, endpoints, name) or "/"):
         return endpoints, name
     _make_folder(config.service, "manifest_dir")
-    local = LocalEndpoint(root=folder, name=_MANIFEST_DIR)
-    stack.callback(local.close)
-    return ChainMap({_MANIFEST_DIR: local}, cast(MutableMapping[str, Endpoint], endpoints)), _MANIFEST_DIR
+    local: dict[str, Endpoint] = {_MANIFEST_DIR: LocalEndpoint(root=folder, name=_MANIFEST_DIR)}
+    made.places.append(lambda: local)
+    return ChainMap(local, cast(MutableMapping[str, Endpoint], endpoints)), _MANIFEST_DIR
 
 
 def _local_root(config: Config, endpoints: Mapping[str, Endpoint], name: str) -> str | None:
@@ -149,6 +186,7 @@ def _scheduler(
     handlers: Mapping[str, Handler],
     hub: Hub,
     stack: ExitStack,
+    made: Made,
 ) -> Scheduler:
     settings, redact = config.service, Redactor(config)
     dispatcher = LaneDispatcher(limits=lane_limits(config), call_timeout_s=settings.call_timeout_s, redact=redact)
@@ -161,6 +199,7 @@ def _scheduler(
         settings=settings,
         clock=parts.clock,
         published=hub.notify,
+        fence=made.fence,
         redact=redact,
     )
 
@@ -178,18 +217,3 @@ def _make_folder(settings: ServiceConfig, key: str) -> None:
         raise InvalidServiceConfigError(
             f"the folder {folder} cannot be made: {error.strerror}", key=f"service.{key}"
         ) from error
-
-
-def _close_made(config: Config, built: OnDemand[Any]) -> None:
-    """Close those that were built and can be closed: it is no part of their contracts."""
-    for name, place in built.made().items():
-        close = getattr(place, "close", None)
-        if close is None:
-            continue
-        try:
-            close()
-        except Exception as error:
-            # the others are to be closed all the same
-            _log.error(
-                "a provider raised", exc_info=Redactor(config).error(error), extra={"action": "close", "place": name}
-            )

@@ -85,6 +85,8 @@ class Scheduler:
 
     Args:
         published: is called after each commit that recorded transitions.
+        fence: is called before this scheduler takes office and after another has taken it, with ``in_office``: what was
+            begun before is to stop, and what is begun then to go on only while that is True.
         redact: takes secrets out of what handlers raise while it is decided which operations come next.
     """
 
@@ -98,11 +100,12 @@ class Scheduler:
         settings: ServiceConfig,
         clock: Clock,
         published: Callable[[], None],
+        fence: Callable[[Callable[[], bool]], None] = lambda valid: None,  # noqa: ARG005 - nothing is to be fenced
         redact: Redactor | None = None,
     ) -> None:
         self._store, self._engine, self._handlers = store, engine, handlers
         self._dispatcher, self._settings, self._clock = dispatcher, settings, clock
-        self._published = published
+        self._published, self._fence = published, fence
         self._redact = redact or Redactor()
         self._in_flight: dict[int, Call] = {}
         self._alone: set[int] = set()
@@ -110,7 +113,7 @@ class Scheduler:
         self._fresh: set[str] = set()
         self._set_back: dict[int, float] = {}
         self._leading = False
-        self._renew_at = 0.0
+        self._renew_at = self._lease_ends_at = 0.0
         self._in_office_since = self._no_deadline_before = 0.0
         self._last_tick_at = 0.0
         self._grace_s = 2 * settings.poll_interval_s + settings.call_timeout_s
@@ -134,8 +137,12 @@ class Scheduler:
             StoreLeaseLostError: another process is the scheduler; nothing was written.
             StoreError: nothing is lost; the next tick reads what is true.
         """
+        began_at = self._clock.time()
         try:
-            return self._tick(self._answers(wait_s))
+            answers = self._answers(wait_s)
+            if (now := self._clock.time()) > began_at + wait_s + self._grace_s:
+                self._hear_first(now)  # this process stood still while it waited
+            return self._tick(answers)
         except Exception:
             # what is in memory may be wrong: the store is right
             self._fresh.clear()
@@ -185,8 +192,12 @@ class Scheduler:
             state = row.state
             try:
                 change = self._engine.mend(row, now)
-            except Exception:
-                _log.exception("a contradiction cannot be repaired", extra={"action": "sweep", "transfer_id": row.uuid})
+            except Exception as error:
+                _log.error(
+                    "a contradiction cannot be repaired",
+                    exc_info=self._redact.error(error),
+                    extra={"action": "sweep", "transfer_id": row.uuid},
+                )
                 continue
             if _has_news(change):
                 changes.append(change)
@@ -195,7 +206,7 @@ class Scheduler:
                     extra={"action": "sweep", "transfer_id": row.uuid, "state": state, "new_state": row.state},
                 )
         if changes:
-            self._store.commit(changes, now)
+            self._write(changes, now)
             self._published()
         return len(changes)
 
@@ -232,7 +243,7 @@ class Scheduler:
         """Write the changes, and give those that were written."""
         if not self._one_by_one:
             try:
-                self._store.commit(changes, now)
+                self._write(changes, now)
             except StoreError:
                 raise
             except Exception:
@@ -243,15 +254,21 @@ class Scheduler:
         written = []
         for change in changes:
             try:
-                self._store.commit([change], now)
+                self._write([change], now)
             except StoreError:
                 raise
             except Exception as error:
-                self._store.commit([self._complain(change.transfer, error, now)], now)
+                self._write([self._complain(change.transfer, error, now)], now)
             else:
                 written.append(change)
         self._one_by_one = False
         return written
+
+    def _write(self, changes: Sequence[Change], now: float) -> None:
+        """Commit, which also renews the lease."""
+        ends_at = self._lease_from(now)
+        self._store.commit(changes, now)
+        self._lease_ends_at = ends_at
 
     def _note_submissions(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -310,7 +327,7 @@ class Scheduler:
 
     def _call(self, verb: Verb, handler: str, lane: str, views: Sequence[_View]) -> None:
         operations, rowids = zip(*views, strict=True)
-        call = Call(verb, self._handlers[handler], lane, operations, rowids, term=self._term)
+        call = Call(verb, self._handlers[handler], lane, operations, rowids, self._term, self.in_office)
         self._in_flight.update((number, call) for _, number in rowids)
         self._dispatcher.offer(call)
 
@@ -378,6 +395,14 @@ class Scheduler:
         """True while this process is the scheduler of the store."""
         return self._leading
 
+    def in_office(self) -> bool:
+        """True while this process is the scheduler and no other can have become it, not even if it stood still.
+
+        It may be asked from any thread, and is right before the scheduler's own thread has noticed anything. What
+        counts is the monotonic clock: a clock that is set is not noticed.
+        """
+        return self._leading and time.monotonic() < self._lease_ends_at
+
     def lead(self) -> bool:
         """Become the scheduler of the store, or stay it; False while another process is.
 
@@ -387,11 +412,13 @@ class Scheduler:
         if self._leading and time.monotonic() < self._renew_at:
             return True
         settings, now = self._settings, self._clock.time()
+        ends_at = self._lease_from(now)
         leads = self._keeps_office(now) if self._leading else self._store.acquire_lease(now, settings.lease_time_s)
         if leads and not self._leading:
             self._take_office(now)
+            self._lease_ends_at = ends_at
         elif self._leading and not leads:
-            self._leave_office()
+            self._step_down()
         self._leading = leads
         self._renew_at = time.monotonic() + settings.lease_time_s / 3
         return leads
@@ -399,7 +426,7 @@ class Scheduler:
     def _keeps_office(self, now: float) -> bool:
         """Renew the lease; False where another has been the scheduler, though it may be free again: it has acted."""
         try:
-            self._store.commit([], now)
+            self._write([], now)
         except StoreLeaseLostError:
             return False
         return True
@@ -414,7 +441,17 @@ class Scheduler:
         self._swept = 0
         self._bring_forward(now)
         self._hear_first(now)
+        self._fence(self.in_office)
         _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
+
+    def _lease_from(self, now: float) -> float:
+        """The monotonic time at which a lease ends that is renewed with this time, which has passed already."""
+        return time.monotonic() - max(self._clock.time() - now, 0.0) + self._settings.lease_time_s
+
+    def _step_down(self) -> None:
+        """Leave the office to another, which has taken it: nothing that was begun here may go on beside its work."""
+        self._leave_office()
+        self._fence(self.in_office)
 
     def _leave_office(self) -> None:
         """Forget all calls, and take back those that have not begun: whoever schedules now makes them again."""
@@ -432,7 +469,7 @@ class Scheduler:
             try:
                 worked = self.lead() and self._round()
             except StoreLeaseLostError as error:
-                self._leave_office()
+                self._step_down()
                 _log.warning("not leading", extra={"action": "lead", "error": str(error)})
                 worked = False
             except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +13,7 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.databases.catalog_file import CATALOG_FILE, MAX_CATALOG_BYTES, Catalog, parse_catalog
-from dts_fsm.databases.files import Rereader, copy_beneath, size_beneath
+from dts_fsm.databases.files import TEMPORARY_PREFIX, Rereader, copy_beneath, size_beneath, sweep_beneath
 from dts_fsm.databases.search import Query, specific_values
 from dts_fsm.databases.staging import StagingQueue
 from dts_fsm.databases.users import USERS_FILES, UserMap
@@ -123,6 +123,10 @@ class CatalogDatabase:
         """End the staging; requests that had not ended become UNKNOWN. Idempotent; the database remains usable."""
         self._queue.close()
 
+    def fence(self, valid: Callable[[], bool]) -> None:
+        """Begin staging only while ``valid()`` is True; requests that have not ended become UNKNOWN."""
+        self._queue.fence(valid)
+
     # Finding files
 
     def search(self, orcid: str, parameters: SearchParameters) -> SearchResults:  # noqa: ARG002 - all is public
@@ -199,7 +203,11 @@ class CatalogDatabase:
                 f"{len(absent)} files of the database {self.name!r} are neither at its endpoint nor in its archive: "
                 f"{_listed(absent)}"
             )
-        self._queue.ask(request_id, missing)
+        if not missing:
+            # another request may have brought what this one had begun to bring when its process was killed
+            self._sweep(request_id, files)
+        # all of them, for the same reason
+        self._queue.ask(request_id, files if missing else [])
         return request_id
 
     def staging_status(self, ids: Sequence[UUID]) -> Mapping[UUID, StagingStatus]:
@@ -279,11 +287,25 @@ class CatalogDatabase:
             said.append(f"{file.id!r}{sizes}")
         return ", ".join(said) + _more(files)
 
-    def _bring(self, file: Descriptor, stopped: threading.Event) -> None:
-        # another request may have brought it since this one was made
-        missing = not self._endpoint.files_staged([file]).get(file.id)
-        if missing and self._archive and self._root:
-            copy_beneath(self._archive, self._root, file.path or "", size_bytes=file.bytes or 0, stopped=stopped)
+    def _bring(self, request_id: UUID, files: Sequence[Descriptor], stopped: threading.Event) -> None:
+        self._sweep(request_id, files)
+        for file in files:
+            # another request may have brought it since this one was made
+            missing = not self._endpoint.files_staged([file]).get(file.id)
+            if missing and self._archive and self._root:
+                copy_beneath(
+                    self._archive,
+                    self._root,
+                    file.path or "",
+                    size_bytes=file.bytes or 0,
+                    prefix=_prefix(request_id),
+                    stopped=stopped,
+                )
+
+    def _sweep(self, request_id: UUID, files: Sequence[Descriptor]) -> None:
+        """Remove what an attempt at this request left that was killed."""
+        if self._root and self._archive:
+            sweep_beneath(self._root, (file.path or "" for file in files), _prefix(request_id))
 
     def _path(self, option: str, value: str | Path) -> Path:
         if not isinstance(value, str | Path) or "\0" in str(value):
@@ -302,6 +324,10 @@ class CatalogDatabase:
 
     def _config_error(self, option: str, message: str) -> InvalidDatabaseConfigError:
         return InvalidDatabaseConfigError(message, key=f"databases.{self.name}.{option}")
+
+
+def _prefix(request_id: UUID) -> str:
+    return f"{TEMPORARY_PREFIX}{request_id.hex}-"
 
 
 def _is_delay(value: object) -> bool:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
@@ -100,15 +100,22 @@ def _unsafe(error: OSError, path: str) -> Exception:
 
 
 def copy_beneath(
-    source: Path, destination: Path, path: str, *, size_bytes: int, stopped: threading.Event | None = None
+    source: Path,
+    destination: Path,
+    path: str,
+    *,
+    size_bytes: int,
+    prefix: str = TEMPORARY_PREFIX,
+    stopped: threading.Event | None = None,
 ) -> None:
     """Leave the file ``path`` of the folder ``source`` whole at the same path of ``destination``, or nothing new there.
 
-    What was there is replaced by one rename. Durable and idempotent; a crash leaves at most a temporary file. The
-    time of modification is kept.
+    What was there is replaced by one rename. Durable and idempotent; a crash leaves at most a temporary file, see
+    ``sweep_beneath``. The time of modification is kept.
 
     Args:
         size_bytes: the size that the file must have.
+        prefix: how the temporary file's name begins; it begins with ``TEMPORARY_PREFIX`` itself.
         stopped: once it is set, the copy ends with the next mebibyte.
 
     Raises:
@@ -119,7 +126,7 @@ def copy_beneath(
         OSError: it cannot be read or written.
     """
     *parents, name = path.split("/")
-    temporary = f"{TEMPORARY_PREFIX}{uuid4().hex}.part"
+    temporary = f"{prefix}{uuid4().hex}.part"
     with (
         open(open_beneath(source, path), "rb", buffering=0) as reader,
         folder_beneath(destination, parents, create=True) as folder,
@@ -141,6 +148,22 @@ def copy_beneath(
                 os.unlink(temporary, dir_fd=folder)
             raise
         os.fsync(folder)
+
+
+def sweep_beneath(root: Path, paths: Iterable[str], prefix: str) -> None:
+    """Leave no temporary file with this prefix beside the files ``paths`` below ``root``; what cannot be removed stays.
+
+    Each folder is looked through once, and none is made. Idempotent.
+    """
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        with (
+            suppress(OSError, UnsafePathError),  # litter is no reason to fail
+            folder_beneath(root, folder.split("/") if folder else []) as descriptor,
+        ):
+            for name in os.listdir(descriptor):
+                if name.startswith(prefix):
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=descriptor)
 
 
 def _refuse_link(folder: int, name: str, path: str) -> None:

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 10.0
 """How long ``close`` waits for a copy under way: it stops with the next mebibyte, unless a file system hangs."""
 
+_HOLD_S = 0.05
+"""How often it is looked whether a request may be begun again, after it was not to be."""
+
 MAX_REMEMBERED = 10_000
 """How many requests are remembered; one that is forgotten and asked for again ends at once: its files are there."""
 
@@ -36,13 +39,16 @@ class StagingQueue:
     carries on, since files that are in place are not asked for.
 
     Args:
-        bring: brings one file to its endpoint, and gives up soon after the event is set; what it raises fails the
-            request.
+        bring: brings the files of the request with this id to their endpoint, and gives up soon after the event is
+            set; what it raises fails the request. After a crash it may be called again for the same request.
         delay_s: how long a request is ACTIVE before the first file is brought.
     """
 
-    def __init__(self, bring: Callable[[Descriptor, threading.Event], None], *, delay_s: float = 0) -> None:
+    def __init__(
+        self, bring: Callable[[UUID, Sequence[Descriptor], threading.Event], None], *, delay_s: float = 0
+    ) -> None:
         self._bring, self._delay_s = bring, delay_s
+        self._valid: Callable[[], bool] = lambda: True
         self._lock = threading.Lock()
         self._statuses: dict[UUID, StagingStatus] = {}
         self._waiting: deque[_Request] = deque()
@@ -92,6 +98,11 @@ class StagingQueue:
         if worker is not None:
             worker.join(CLOSE_TIMEOUT_S)
 
+    def fence(self, valid: Callable[[], bool]) -> None:
+        """Begin requests only while ``valid()`` is True; those that have not ended are forgotten, as by ``close``."""
+        self._valid = valid
+        self.close()
+
     def _forget(self) -> None:
         if len(self._statuses) >= MAX_REMEMBERED:
             ended = (key for key, status in self._statuses.items() if status is not StagingStatus.ACTIVE)
@@ -102,6 +113,9 @@ class StagingQueue:
         while (request := self._next(stopped)) is not None:
             if stopped.wait(max(0.0, request.due_s - time.monotonic())):
                 return
+            while not self._valid():
+                if stopped.wait(_HOLD_S):
+                    return
             status = self._carry_out(request, stopped)
             with self._lock:
                 if not stopped.is_set():
@@ -118,8 +132,7 @@ class StagingQueue:
 
     def _carry_out(self, request: _Request, stopped: threading.Event) -> StagingStatus:
         try:
-            for file in request.files:
-                self._bring(file, stopped)
+            self._bring(request.id, request.files, stopped)
         except Exception:
             if not stopped.is_set():
                 logger.exception("staging failed", extra={"action": "stage", "request_id": str(request.id)})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID
 
 import attrs
@@ -17,32 +18,62 @@ BATCH_BYTES = 8 << 20
 """A batch has at most this many files and bytes; a larger file is alone, small ones share the cost of durability."""
 
 
+_HOLD_S = 0.05
+"""How often a worker that may not write looks whether it may again."""
+
+
+def always() -> bool:
+    """True."""
+    return True
+
+
+def never() -> bool:
+    """False."""
+    return False
+
+
 class CanceledError(Exception):
     """The move was canceled in the middle of a batch."""
 
 
 @attrs.define(eq=False)
 class Meter:
-    """How far a batch has come: written by the one thread that works on it, read by any, so no lock is needed.
+    """How far a batch has come, written by the one thread that works on it; and whether it may go on, for that thread.
+
+    Each attribute is written by one side only, so that no lock is needed.
 
     Attributes:
         num_files: that have arrived, those that were there before included.
         num_skipped: that were there before.
         num_bytes: of the files that have arrived, and those under way.
         canceled: set from outside; the work stops at the next chunk.
+        valid: while it gives False, nothing is written; set from outside.
     """
 
     num_files: int = 0
     num_skipped: int = 0
     num_bytes: int = 0
     canceled: bool = False
+    valid: Callable[[], bool] = always
+
+    def hold(self) -> None:
+        """Wait until something may be written.
+
+        Raises:
+            CanceledError: the move was canceled before that.
+        """
+        while not self.valid():
+            if self.canceled:
+                raise CanceledError
+            time.sleep(_HOLD_S)
 
     def advance(self, num_bytes: int) -> None:
-        """Count bytes of the file under way.
+        """Count bytes of the file under way, and wait until something may be written.
 
         Raises:
             CanceledError: the move was canceled.
         """
+        self.hold()
         if self.canceled:
             raise CanceledError
         self.num_bytes += num_bytes

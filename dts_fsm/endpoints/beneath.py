@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from dts_fsm.errors import UnsafePathError
@@ -106,11 +106,20 @@ def _left(walked: list[str], pending: list[str], path: str) -> list[str]:
     return walked
 
 
-def _walk(root: int, names: Sequence[str]) -> int:
+def open_folder(root: int, parts: Sequence[str]) -> int:
+    """Give a file descriptor of the folder ``parts`` below ``root``, reached through no link; the caller closes it.
+
+    Raises:
+        OSError: it is not there, a component is a link or no folder, or it may not be read.
+    """
+    return _walk(root, parts, _FOLDER)
+
+
+def _walk(root: int, names: Sequence[str], flags: int = _STEP) -> int:
     here = os.dup(root)
     try:
         for name in names:
-            here = _replaced(here, os.open(name, _STEP, dir_fd=here))
+            here = _replaced(here, os.open(name, flags, dir_fd=here))
     except BaseException:
         os.close(here)
         raise
@@ -150,7 +159,9 @@ def open_source(root: int, path: str) -> int:
         return open_regular(folder, name)
 
 
-def make_folder(root: int, parts: Sequence[str], *, sync: bool = False) -> int:
+def make_folder(
+    root: int, parts: Sequence[str], *, sync: bool = False, before: Callable[[], None] = lambda: None
+) -> int:
     """Make the folder ``parts`` below ``root`` where it is missing, and give a file descriptor of it.
 
     No symbolic link is followed here, not even one that stays below the root: whoever may make links in one folder of
@@ -158,6 +169,7 @@ def make_folder(root: int, parts: Sequence[str], *, sync: bool = False) -> int:
 
     Args:
         sync: also make the entries of all folders on the way durable, whoever made them.
+        before: called directly before each folder that is made; what it raises ends it.
 
     Raises:
         UnsafePathError: a component is a link or a file.
@@ -167,7 +179,7 @@ def make_folder(root: int, parts: Sequence[str], *, sync: bool = False) -> int:
     try:
         for part in parts:
             try:
-                below = _enter(here, part)
+                below = _enter(here, part, before)
             except OSError as error:
                 if error.errno in (errno.ENOTDIR, errno.ELOOP):
                     raise UnsafePathError(f"{'/'.join(parts)}: {part!r} is not a folder") from error
@@ -184,10 +196,11 @@ def make_folder(root: int, parts: Sequence[str], *, sync: bool = False) -> int:
     return here
 
 
-def _enter(here: int, part: str) -> int:
+def _enter(here: int, part: str, before: Callable[[], None]) -> int:
     try:
         return os.open(part, _FOLDER, dir_fd=here)
     except FileNotFoundError:
+        before()
         with suppress(FileExistsError):  # another worker was first
             os.mkdir(part, dir_fd=here)
         return os.open(part, _FOLDER, dir_fd=here)

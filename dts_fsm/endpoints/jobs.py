@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from dts_fsm.endpoints.batches import Batch, Meter
+from dts_fsm.endpoints.batches import Batch, Meter, always, never
 from dts_fsm.endpoints.outcomes import failures
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationStatus
 
@@ -22,10 +22,22 @@ class Job:
 
     A batch that cannot be worked on (an executor that is shut down, a process that was killed) makes its files fail,
     transiently, and the others go on. All methods may be called from any thread.
+
+    Args:
+        valid: while it gives False, shared meters hold the work.
     """
 
-    def __init__(self, batches: Iterator[Batch], *, num_files: int, submit: Submit, window: int) -> None:
+    def __init__(
+        self,
+        batches: Iterator[Batch],
+        *,
+        num_files: int,
+        submit: Submit,
+        window: int,
+        valid: Callable[[], bool] = always,
+    ) -> None:
         self._batches, self._num_files, self._submit, self._window = batches, num_files, submit, window
+        self._valid = valid
         self._lock = threading.Lock()
         self._under_way: dict[Meter, Future[list[FileOutcome]] | None] = {}
         self._outcomes: list[FileOutcome] = []
@@ -48,6 +60,14 @@ class Job:
             if future is not None:
                 future.cancel()
         self._feed()
+
+    def abandon(self) -> None:
+        """Stop the job for good: unlike a canceled one, it does not even put in place what is complete. Idempotent."""
+        with self._lock:
+            self._valid = never
+            for meter in self._under_way:
+                meter.valid = never
+        self.cancel()
 
     def status(self) -> OperationStatus:
         """Give the present status; its cost does not depend on the number of files. The final one never changes."""
@@ -92,7 +112,7 @@ class Job:
             if len(self._under_way) < self._window and self._final is None:
                 batch = self._next_batch()
                 if batch is not None:
-                    meter = Meter()
+                    meter = Meter(valid=self._valid)
                     self._under_way[meter] = None
                     return batch, meter
                 if not self._under_way:

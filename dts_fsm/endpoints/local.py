@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
-from dts_fsm.endpoints.batches import BATCH_FILES, batches
+from dts_fsm.endpoints.batches import BATCH_FILES, always, batches
 from dts_fsm.endpoints.beneath import found, open_root
 from dts_fsm.endpoints.jobs import Job, Submit
 from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.parts import clear
 from dts_fsm.endpoints.workers import Workers
 from dts_fsm.errors import (
     IncompatibleDestinationError,
@@ -64,7 +65,7 @@ class LocalEndpoint:
         executor: what moves the bytes instead of the endpoint's own threads: processes, or a cluster whose workers see
             both roots under the same paths. It remains the caller's to shut down. Work is given to it in small batches
             of files; progress and cancellation then go batch by batch, not within a file, and what a canceled batch
-            still does is ignored.
+            still does is ignored. A fence does not hold it: see ``fence``.
         durable: what is reported as moved survives a power cut. False is several times faster with small files.
 
     Raises:
@@ -98,6 +99,7 @@ class LocalEndpoint:
         self._workers, self._executor, self._durable = workers, executor, durable
         self._lock = threading.Lock()
         self._pool: Workers | None = None
+        self._valid: Callable[[], bool] = always
         self._jobs: dict[UUID, Job] = {}
         self._told: dict[UUID, None] = {}  # moves whose end has been told, the oldest first
 
@@ -122,19 +124,32 @@ class LocalEndpoint:
         return self._root
 
     def close(self) -> None:
-        """Stop the workers; moves that have not ended are forgotten and become LOST.
+        """Stop the workers; moves that have not ended are forgotten, become LOST, and put nothing in place any more.
 
         Waits for the workers ``CLOSE_TIMEOUT_S`` at most, so that a file system that hangs does not hold the caller; a
         process may end meanwhile, too. Idempotent. The endpoint remains usable: the next ``transfer`` starts workers
         again.
         """
+        self._forget_running(self._valid)
+
+    def fence(self, valid: Callable[[], bool]) -> None:
+        """Make moves write only while ``valid()`` is True; those that have not ended become LOST, as by ``close``.
+
+        A move that is begun from now on waits while it is False. That is looked at after each mebibyte, and directly
+        before a folder is made or a file put in place: a process that stood still does nothing when it wakes. Batches
+        that an ``executor`` was given see nothing of it, and are carried out.
+        """
+        self._forget_running(valid)
+
+    def _forget_running(self, valid: Callable[[], bool]) -> None:
         with self._lock:
+            self._valid = valid
             pool, self._pool = self._pool, None
             live = {id_: job for id_, job in self._jobs.items() if job.status().code is OperationCode.RUNNING}
             for id_ in live:
                 del self._jobs[id_]
         for job in live.values():
-            job.cancel()
+            job.abandon()
         if pool is not None:
             pool.close(timeout_s=CLOSE_TIMEOUT_S)
 
@@ -194,6 +209,7 @@ class LocalEndpoint:
                 num_files=len(files),
                 submit=self._submitter(),
                 window=2 * self._workers,
+                valid=self._valid,
             )
         job.start()
         return operation_id
@@ -222,6 +238,17 @@ class LocalEndpoint:
             job = self._jobs.get(id)
         if job is not None:
             job.cancel()
+
+    def clear(self, destination: Endpoint, files: Sequence[FileTransfer], *, operation_id: UUID) -> None:
+        """Remove what an unfinished move of this id has left in the destination folders of these files.
+
+        Idempotent. Nothing happens while the move is running, or where the destination is not a local endpoint; what
+        cannot be removed stays.
+        """
+        with self._lock:
+            job = self._jobs.get(operation_id)
+        if isinstance(destination, LocalEndpoint) and (job is None or job.status().code is not OperationCode.RUNNING):
+            clear(destination.root, files, operation_id.hex)
 
     def _submitter(self) -> Submit:
         """Give what a job hands its batches to; bound to the present pool, so that ``close`` ends it for good."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -19,6 +18,7 @@ from dts_fsm.endpoints.beneath import components, make_folder, open_root
 from dts_fsm.endpoints.copying import Copier
 from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
 from dts_fsm.endpoints.outcomes import failure, failures
+from dts_fsm.endpoints.parts import new_part, sweep
 from dts_fsm.errors import ProviderError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer, Overwrite
 from dts_fsm.records.checks import normal_path
@@ -38,7 +38,8 @@ def move_batch(batch: Batch, meter: Meter | None = None) -> list[FileOutcome]:
     One file's failure does not stop the others. The small files of a batch appear together: all are written under
     temporary names, made durable at once, and put in place. Safe to repeat after a crash, and beside a forgotten run
     of the same operation that still goes on: each run writes temporary files of its own and removes those of earlier
-    ones.
+    ones. Only with a meter can it be canceled or held: it looks there after each chunk, and directly before it makes a
+    folder or puts a file in place.
     """
     roots: list[int] = []
     try:
@@ -90,7 +91,6 @@ class _Work:
         self.outcomes: list[FileOutcome] = []
         self._batch, self._meter, self._destination = batch, meter, destination
         self._copier = Copier(source, meter.advance)
-        self._prefix = f".dts-{batch.operation}-"
         self._many = batch.durable and len(batch.files) >= _MIN_FILES_AT_ONCE
         self._new_folders = set(batch.new_folders)
         self._folders: dict[str, _Folder] = {}
@@ -99,7 +99,7 @@ class _Work:
     def move(self, file: FileTransfer) -> None:
         """Make a verified copy beside the target, or note why that is impossible; nothing once it is canceled."""
         before = self._meter.num_bytes
-        part = f"{self._prefix}{self._batch.attempt}-{secrets.token_hex(8)}.part"
+        part = new_part(self._batch.operation, self._batch.attempt)
         try:
             self._meter.advance(0)
             folder = self._open_folder(file)
@@ -151,7 +151,7 @@ class _Work:
         if len(self._folders) >= _MAX_OPEN_FOLDERS:
             self.publish()
         parts = components(path) if path else ()
-        fd = make_folder(self._destination, parts)
+        fd = make_folder(self._destination, parts, before=self._meter.hold)
         try:
             folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, self._many and syncs_at_once(fd))
         except OSError:
@@ -159,9 +159,10 @@ class _Work:
             raise
         if path in self._new_folders:
             if self._batch.durable and not folder.at_once:
-                os.close(make_folder(self._destination, parts, sync=True))
+                os.close(make_folder(self._destination, parts, sync=True, before=self._meter.hold))
             self._new_folders.discard(path)
-            self._sweep(fd)
+            self._meter.hold()  # what another process has begun since is not to be swept
+            sweep(fd, self._batch.operation, but=self._batch.attempt)
         return folder
 
     def _sync_contents(self) -> None:
@@ -186,6 +187,7 @@ class _Work:
         if copied.part is None:
             return copied
         folder, name = copied.folder.fd, posixpath.basename(normal_path(copied.file.destination_path))
+        self._meter.hold()
         if copied.file.overwrite is not Overwrite.NEVER:
             os.rename(copied.part, name, src_dir_fd=folder, dst_dir_fd=folder)
             return copied
@@ -216,14 +218,6 @@ class _Work:
         there, ours = os.stat(self._batch.destination_root), os.fstat(self._destination)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             raise OSError(errno.ESTALE, "the destination's root was replaced meanwhile")
-
-    def _sweep(self, folder: int) -> None:
-        """Remove what killed runs of the same operation left in the folder."""
-        with suppress(OSError):  # litter is no reason to fail
-            for name in os.listdir(folder):
-                if name.startswith(self._prefix) and not name.startswith(self._prefix + self._batch.attempt):
-                    with suppress(OSError):
-                        os.unlink(name, dir_fd=folder)
 
 
 def _rename_to_nothing(part: str, name: str, folder: int) -> None:

@@ -68,8 +68,10 @@ def _failed_for_good(row: TransferRow, keep: bool) -> bool:
         return False
     if row.wanted == EXPIRE:
         # what was done in the end is not undone because it took long
-        return row.suspended_from != "" or not _all_succeeded(row)
-    return any(operation.state == "failed" for operation in latest(row)) and not (keep and partly_moved(row))
+        return row.suspended_from != "" or not _moves_succeeded(row, keep)
+    # what a suspension stopped may arrive yet
+    undecided = row.wanted in (SUSPEND, RESUME) and row.phase == "active"
+    return any(op.state == "failed" for op in latest(row)) and not (keep and (undecided or partly_moved(row)))
 
 
 def _suspended(row: TransferRow) -> bool:

@@ -15,6 +15,8 @@ from dts_fsm.store.rows import Change, HistoryEntry, OperationRow, TransferRow, 
 
 _log = logging.getLogger(__name__)
 
+_NO_PROGRESS = "it has made no progress since"
+
 Answer = OperationStatus | ProviderError | None
 """What came of a call of a handler: a status, the error that it raised, or None for no news."""
 
@@ -87,9 +89,6 @@ class OperationEngine:
         match answer.code:
             case OperationCode.RUNNING:
                 event = {"submitting": "start", "suspended": "resume"}.get(operation.state)
-                if event == "resume":
-                    # the time for which it was suspended does not count, neither for nor against it
-                    operation.progressed_at += now - operation.changed_at
                 self._go_on(change, operation, event, answer.message, now)
             case OperationCode.SUSPENDED:
                 event = "suspend" if operation.state in ("submitting", "running") else None
@@ -125,7 +124,9 @@ class OperationEngine:
         # no progress is told of staging: it takes as long as it takes, and has a deadline
         idle_s = 0.0 if operation.kind == "stage" else now - operation.progressed_at
         if operation.state == "running" and idle_s >= self._timing.settings.stall_after_s:
-            message = f"{trouble(operation)}it has made no progress since {time_of(operation.progressed_at):%F %TZ}"
+            message = f"{trouble(operation)}{_NO_PROGRESS} {time_of(operation.progressed_at):%F %TZ}"
+        if message and not told and _NO_PROGRESS in row.message:
+            return  # another one stalls as well: one is enough to say so
         if (told or message) and message != row.message:
             row.message, row.dirty = message, True
             if message:
@@ -137,8 +138,11 @@ class OperationEngine:
         by_provider = answer.code is OperationCode.CANCELED
         message = answer.message or ("the provider canceled it" if by_provider else "the provider says that it failed")
         operation.reason = answer.reason or ("canceled by the provider" if by_provider else None)
+        if operation.reason == "canceled":  # that is what a user does
+            operation.reason = "canceled by the provider"
         if operation.state == "canceling":
-            self._fire(change, operation, "fail", now, message)
+            # a failure that may pass is no reason not to go on after a suspension
+            self._fire(change, operation, "acknowledge" if answer.transient else "fail", now, message)
             return
         operation.permanent = not answer.transient
         if self._try_again(change, operation, message, now):
@@ -210,6 +214,9 @@ class OperationEngine:
     ) -> None:
         source = operation.state
         self.machine.fire(operation, event)
+        if source == "suspended":
+            # the time for which it was suspended does not count, neither for nor against it
+            operation.progressed_at += now - operation.changed_at
         operation.changed_at = now
         operation.dirty = True
         if message:

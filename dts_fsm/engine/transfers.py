@@ -162,7 +162,7 @@ class Engine:
         for operation, answer in answers:
             self.operations.answer(change, operation, answer, now)
         row.message = row.message or self.machine.chart.state(row.state).description
-        self._settle(change, now)
+        self._settle(change, now, not_before)
         return change
 
     def mend(self, row: TransferRow, now: float) -> Change:
@@ -179,6 +179,8 @@ class Engine:
             if not ended and row.completed_at is not None:
                 self.operations.abandon(change, operation, now)
         if row.completed_at is not None:
+            row.dirty = row.due_at is not None
+            row.due_at = None
             return change
         state = self.machine.chart.state(row.state)
         if row.due_at is None and row.wanted == "":
@@ -222,12 +224,12 @@ class Engine:
             row.stored = self._stored(row.rowid)
         return row.stored
 
-    def _settle(self, change: Change, now: float) -> None:
+    def _settle(self, change: Change, now: float, not_before: float = 0.0) -> None:
         """Take every transition that can be taken now, and hand over what is due."""
         while True:
             self._follow(change.transfer)
             self._begin_wishes(change, now)
-            self._stop_or_submit(change, now)
+            self._stop_or_submit(change, now, not_before)
             event = self.machine.next_event(change.transfer)
             if event is None:
                 return
@@ -237,7 +239,10 @@ class Engine:
         row = change.transfer
         source = row.state
         partly = event == "finalize" and partly_moved(row)
+        if row.wanted == EXPIRE and event != "fail":
+            row.wanted = ""
         failure = _failure(row) if event == "fail" or partly else None
+        troubles = _troubles(row) if failure else []
         transition = self.machine.fire(row, event)
         row.dirty = True
         row.message = transition.description
@@ -245,15 +250,13 @@ class Engine:
             row.suspended_from = source
         elif event == "resume":
             row.suspended_from, row.wanted = "", ""
-        elif row.wanted == EXPIRE and failure is None:
-            row.wanted = ""
         elif event == "cancel":
             row.reason = "canceled"
             if row.files_transferred:
                 row.message += f" {row.files_transferred} of {row.num_files} files had arrived before, and stay."
         elif failure is not None:
             row.reason, row.message = ("partial", row.message) if partly else failure
-            change.given_up = failure
+            change.given_up = [*troubles, (None, *failure)]
         if row.reason == "partial":
             row.message += f" {row.num_files - row.files_transferred} of {row.num_files} files could not be moved."
         working = [op.progressed_at for op in row.operations if event == "resume" and op.state not in ENDED]
@@ -298,13 +301,14 @@ class Engine:
             row.due_at = None
             row.wanted = row.wanted if row.wanted == CANCEL else EXPIRE
 
-    def _stop_or_submit(self, change: Change, now: float) -> None:
+    def _stop_or_submit(self, change: Change, now: float, not_before: float) -> None:
         stopping = self._stopping(change.transfer)
         for operation in change.transfer.operations:
             if operation.state in ENDED:
                 continue
             if operation.state == "canceling":
-                self.operations.give_up(change, operation, now)
+                if now >= not_before:
+                    self.operations.give_up(change, operation, now)
             elif stopping:
                 self.operations.cancel(change, operation, now)
             elif operation.state == "pending" and operation.due_at is not None and operation.due_at <= now:
@@ -336,7 +340,7 @@ class Engine:
         here = {
             (operation.handler, operation.kind, operation.endpoint)
             for operation in latest(row)
-            if operation.state == "succeeded" or operation.state not in ENDED
+            if operation.state != "canceled"
         }
         for wish in wishes:
             if wish.handler not in self._handlers:
@@ -355,10 +359,18 @@ def _failure(row: TransferRow) -> tuple[str, str]:
     """Why a transfer is about to fail: one or two words, and a sentence."""
     if row.wanted == EXPIRE:
         return "deadline", f"it was {row.state} for too long without progress"
-    failed = [operation for operation in latest(row) if operation.state == "failed"]
+    troubles = _troubles(row)
+    return troubles[0][1], "; ".join(sentence for _, _, sentence in troubles)
+
+
+def _troubles(row: TransferRow) -> list[tuple[str | None, str, str]]:
+    """Of each operation of this phase that failed: its endpoint, one or two words, and a sentence."""
     words = {"stage": "staging"}
-    reasons = [op.reason or f"{words.get(op.kind, op.kind)} failed" for op in failed]
-    return reasons[0], "; ".join(trouble(operation) + operation.message for operation in failed)
+    return [
+        (op.endpoint, op.reason or f"{words.get(op.kind, op.kind)} failed", trouble(op) + op.message)
+        for op in latest(row)
+        if op.state == "failed"
+    ]
 
 
 def _note(change: Change, event: str, source: str, now: float) -> None:

@@ -32,6 +32,7 @@ from dts_fsm.records import (
 _log = logging.getLogger(__name__)
 
 _MODE = 0o644
+_HAD_ARRIVED = "it is there, or was taken away with the payload: it had been delivered"
 
 
 class Manifestor:
@@ -60,20 +61,12 @@ class Manifestor:
         """Write the manifest, and have it delivered; or tell the source database of the delivery."""
         if operation.kind == FINALIZE:
             return self._finalize(operation)
-        text = _text(operation)
         if operation.resubmitted and self._there(operation):
-            return self._delivered(operation, "it is there, or was taken away with the payload: it had been delivered")
+            return self._delivered(operation, _HAD_ARRIVED)
+        content = _text(operation).encode()
+        delivery = self._delivery(operation, content)
+        _write(self._file(operation), content)
         service = self._places.endpoint(operation.endpoint)
-        file = self._file(operation)
-        content = text.encode()
-        _write(file, content)
-        delivery = FileTransfer(
-            id=MANIFEST_NAME,
-            source_path=_below(service, file),
-            destination_path=f"{operation.transfer.folder}/{MANIFEST_NAME}",
-            bytes=len(content),
-            hash=Checksum("sha256", hashlib.sha256(content).hexdigest()),
-        )
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = service.transfer(destination, [delivery], operation_id=operation.submission_id)
         return OperationStatus(code=OperationCode.RUNNING, handle=handle)
@@ -94,7 +87,22 @@ class Manifestor:
             if submitted.handle is None:
                 return submitted
             handle = submitted.handle
-        return self._status(operation, stopped(self._places, operation, handle))
+        delivery = self._delivery(operation, _text(operation).encode())
+        status = stopped(self._places, operation, handle, [delivery])
+        if status.code is OperationCode.LOST:
+            if self._there(operation):
+                return self._delivered(operation, _HAD_ARRIVED)
+            self._discard(operation)
+        return self._status(operation, status)
+
+    def _delivery(self, operation: Operation, content: bytes) -> FileTransfer:
+        return FileTransfer(
+            id=MANIFEST_NAME,
+            source_path=_below(self._places.endpoint(operation.endpoint), self._file(operation)),
+            destination_path=f"{operation.transfer.folder}/{MANIFEST_NAME}",
+            bytes=len(content),
+            hash=Checksum("sha256", hashlib.sha256(content).hexdigest()),
+        )
 
     def _status(self, operation: Operation, status: OperationStatus) -> OperationStatus:
         arrived = any(outcome.id == MANIFEST_NAME and outcome.state.arrived for outcome in status.files)

@@ -46,23 +46,11 @@ class Mover:
 
     def submit(self, operation: Operation) -> OperationStatus:
         """Hand the files over that have not arrived yet."""
-        transfer = operation.transfer
-        files = [
-            FileTransfer(
-                id=file.id,
-                source_path=file.path,
-                destination_path=f"{transfer.folder}/{file.path}",
-                bytes=file.descriptor.bytes,
-                hash=file.descriptor.hash,
-                overwrite=self._overwrite,
-            )
-            for file in _to_move(operation)
-            if file.path is not None
-        ]
+        files = self._moves(operation)
         if not files:
             return OperationStatus(code=OperationCode.SUCCEEDED)
         source = self._places.endpoint(operation.endpoint)
-        destination = self._places.endpoint(transfer.destination.endpoint)
+        destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = source.transfer(destination, files, operation_id=operation.submission_id)
         return OperationStatus(code=OperationCode.RUNNING, handle=handle)
 
@@ -80,7 +68,21 @@ class Mover:
             handle = self.submit(operation).handle
             if handle is None:
                 return OperationStatus(code=OperationCode.SUCCEEDED)
-        return self._checked(operation, stopped(self._places, operation, handle))
+        return self._checked(operation, stopped(self._places, operation, handle, self._moves(operation)))
+
+    def _moves(self, operation: Operation) -> list[FileTransfer]:
+        return [
+            FileTransfer(
+                id=file.id,
+                source_path=file.path,
+                destination_path=f"{operation.transfer.folder}/{file.path}",
+                bytes=file.descriptor.bytes,
+                hash=file.descriptor.hash,
+                overwrite=self._overwrite,
+            )
+            for file in _to_move(operation)
+            if file.path is not None
+        ]
 
     def _checked(self, operation: Operation, status: OperationStatus) -> OperationStatus:
         if status.code is OperationCode.SUCCEEDED and not status.files:

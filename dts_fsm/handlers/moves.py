@@ -8,7 +8,9 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.handlers.places import Places
-from dts_fsm.records import Operation, OperationCode, OperationStatus
+from dts_fsm.records import FileTransfer, Operation, OperationCode, OperationStatus
+
+_STOPPED = (OperationCode.LOST, OperationCode.CANCELED, OperationCode.FAILED)
 
 
 def statuses(places: Places, operations: Sequence[Operation]) -> Iterator[tuple[Operation, OperationStatus]]:
@@ -20,9 +22,18 @@ def statuses(places: Places, operations: Sequence[Operation]) -> Iterator[tuple[
             yield operation, found[handle]
 
 
-def stopped(places: Places, operation: Operation, handle: UUID) -> OperationStatus:
-    """Ask the endpoint to stop a move, and give how it stands then, with its handle."""
+def stopped(places: Places, operation: Operation, handle: UUID, files: Sequence[FileTransfer]) -> OperationStatus:
+    """Ask the endpoint to stop a move of these files, and give how it stands then, with its handle.
+
+    What it has left unfinished is removed once it has stopped, by an endpoint that can do that: a process that was
+    killed has not done it, and nobody submits the move again.
+    """
     endpoint = places.endpoint(operation.endpoint)
     endpoint.cancel(handle)
     status = endpoint.statuses([handle]).get(handle, OperationStatus(code=OperationCode.RUNNING))
+    clear = getattr(endpoint, "clear", None)
+    # a destination that is not configured any more is no reason to keep a user from canceling
+    destination = places.endpoints.get(operation.transfer.destination.endpoint)
+    if status.code in _STOPPED and clear is not None and destination is not None:
+        clear(destination, files, operation_id=operation.submission_id)
     return attrs.evolve(status, handle=handle)

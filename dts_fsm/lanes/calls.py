@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -31,6 +31,7 @@ class Call:
     Attributes:
         rowids: for each operation, in the same order, the row ids of its transfer and of itself.
         term: in which of its scheduler's terms of office it was asked for.
+        in_office: says whether its scheduler may still make it: a process that stood still may not.
         started_at: monotonic seconds, once a thread has taken it up.
         given_up: True once nobody listens to its answer any more, for it took too long.
         withdrawn: True once it is not to be made any more.
@@ -42,6 +43,7 @@ class Call:
     operations: Sequence[Operation]
     rowids: Sequence[tuple[int, int]]
     term: int = 0
+    in_office: Callable[[], bool] = lambda: True
     answers: Mapping[UUID, Answer] = attrs.Factory(dict)
     started_at: float | None = None
     given_up: bool = False
@@ -54,6 +56,9 @@ class Call:
 
     def run(self, redact: Redactor = NO_SECRETS) -> None:
         """Make the call; ``answers`` has an answer for every operation afterwards, whatever the handler does."""
+        if not self.in_office():
+            self.fail(None)
+            return
         try:
             self.answers = self._asked(self.operations, redact)
         except BaseException as error:

@@ -119,7 +119,7 @@ class HistoryRecord:
     Attributes:
         seq: its number in the history, growing over all transfers.
         operation_id: the operation, or None for the transfer itself.
-        machine: "transfer", or the operation's kind ("survey", "stage", "move", "manifest").
+        machine: "transfer", or the operation's kind ("survey", "stage", "move", "manifest", "finalize").
         event: the statechart's event; "create" for the first record of each machine.
         source, target: the states before and after; source is "" for "create".
         message: a sentence with the particulars, or "".

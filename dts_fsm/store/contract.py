@@ -135,7 +135,8 @@ class Store(Protocol):
         """Give those of the next transfers whose rows and whose operations' rows do not fit together.
 
         That is: a live operation that nothing wakes, or an ended one that something does; an ended transfer with a live
-        operation; a live transfer without one, that no request is for, except one that its user has suspended.
+        operation, or that something wakes; a live transfer without an operation, that no request is for, except one
+        that its user has suspended.
 
         Args:
             after: the row id after which to begin.

@@ -35,7 +35,7 @@ def maybe_time(seconds: float | None) -> datetime | None:
 
 _FAILED_FILES = """
 SELECT file_id, json_extract(descriptor, '$.path'), reason, error
-FROM files WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
+FROM files INDEXED BY files_failed WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
 
 
 def failed_files(db: sqlite3.Connection, rowid: int) -> tuple[FailedFile, ...]:

@@ -166,7 +166,8 @@ class JournalEntry:
 class Change:
     """What one tick does to one transfer: applied whole, or not at all.
 
-    ``given_up`` is the reason and the sentence for all files that have neither arrived nor failed by themselves.
+    ``given_up`` is for files that have neither arrived nor failed by themselves: the reason and the sentence for those
+    of an endpoint, or (None) for all that are left.
     """
 
     transfer: TransferRow
@@ -176,7 +177,7 @@ class Change:
     journal: JournalEntry | None = None
     requests: list[int] = attrs.Factory(list)
     manifest: str | None = None
-    given_up: tuple[str, str] | None = None
+    given_up: list[tuple[str | None, str, str]] = attrs.Factory(list)
 
 
 @attrs.frozen

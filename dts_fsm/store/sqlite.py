@@ -63,7 +63,7 @@ UPDATE files SET state = ?, observed_bytes = ?, observed_hash = ?, error = ?, re
 WHERE transfer = ? AND file_id = ?"""
 _GIVE_FILES_UP = """
 UPDATE files SET state = 'failed', reason = ?, error = ?
-WHERE transfer = ? AND state IN ('pending', 'unstaged', 'staged')"""
+WHERE transfer = ? AND state IN ('pending', 'unstaged', 'staged') AND endpoint = coalesce(?, endpoint)"""
 _INSERT_JOURNAL = """
 INSERT INTO journal (uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, num_files,
                      description, failed_files, manifest)
@@ -79,6 +79,7 @@ SELECT id FROM transfers t WHERE id > ? AND id <= ? AND (
           (o.due_at IS NULL) <> (o.state IN ('succeeded', 'failed', 'canceled')))
   OR (completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL))
   OR (completed_at IS NULL AND due_at IS NULL AND wanted = '')
+  OR (completed_at IS NOT NULL AND due_at IS NOT NULL)
   OR (completed_at IS NULL AND NOT (state = 'inactive' AND wanted = 'suspend')
       AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL)
       AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.transfer = t.id)))
@@ -277,7 +278,11 @@ class SqliteStore(Queries):
         _compare_and_set(db, _UPDATE_TRANSFER, transfers)
         _compare_and_set(db, _UPDATE_OPERATION, operations)
         db.executemany(_UPDATE_FILE, files)
-        given_up = [(*change.given_up, change.transfer.rowid) for change in changes if change.given_up]
+        given_up = [
+            (reason, sentence, change.transfer.rowid, endpoint)
+            for change in changes
+            for endpoint, reason, sentence in change.given_up
+        ]
         db.executemany(_GIVE_FILES_UP, given_up)
         db.executemany(_INSERT_HISTORY, history)
         db.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests)

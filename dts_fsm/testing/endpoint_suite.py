@@ -414,6 +414,46 @@ class EndpointSuite:
         assert self.move(pair, [file_of("a", b"first")]).code == OperationCode.SUCCEEDED
         assert pair.read("delivered/a") == b"first"
 
+    # What an endpoint may have: where it has not, there is nothing to keep
+
+    def test_to_clear_a_move_that_is_running_has_ended_or_is_unknown_harms_nothing(self, pair: EndpointPair) -> None:
+        clear = getattr(pair.source, "clear", _nothing)
+        contents = {f"{i}": bytes([i]) * 50_000 for i in range(20)}
+        for path, content in contents.items():
+            pair.put(path, content)
+        files, operation_id = [file_of(path, content) for path, content in contents.items()], uuid4()
+        clear(pair.destination, files, operation_id=operation_id)
+        handle = pair.source.transfer(pair.destination, files, operation_id=operation_id)
+        clear(pair.destination, files, operation_id=operation_id)
+        ended = wait_for_end(pair.source, handle, timeout_s=self.timeout_s, advance=pair.advance)
+        for _ in range(2):
+            clear(pair.destination, files, operation_id=operation_id)
+        assert (ended.code, ended) == (OperationCode.SUCCEEDED, pair.source.statuses([handle])[handle])
+        assert contents == {path: pair.read(f"delivered/{path}") for path in contents}
+
+    def test_a_move_behind_a_fence_is_lost_with_it_and_its_files_can_be_moved_after_that(
+        self, pair: EndpointPair
+    ) -> None:
+        fence = getattr(pair.source, "fence", _nothing)
+        contents = {f"{i}": bytes([i]) * 50_000 for i in range(20)}
+        for path, content in contents.items():
+            pair.put(path, content)
+        files = [file_of(path, content) for path, content in contents.items()]
+        fence(lambda: False)
+        handle = pair.source.transfer(pair.destination, files, operation_id=uuid4())
+        fence(lambda: True)
+        stopped = pair.source.statuses([handle])[handle].code
+        # who cannot hold the bytes may have been faster, and who has no fence is still at work
+        assert stopped in (OperationCode.LOST, OperationCode.SUCCEEDED, OperationCode.RUNNING)
+        assert (stopped is OperationCode.RUNNING) <= (fence is _nothing)
+        status = self.move(pair, files)
+        assert (status.code, status.num_files_transferred) == (OperationCode.SUCCEEDED, 20), status
+        assert contents == {path: pair.read(f"delivered/{path}") for path in contents}
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """What an endpoint does for which a method is not worth having."""
+
 
 class _Elsewhere:
     """An endpoint of a provider that nobody knows."""

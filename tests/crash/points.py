@@ -24,7 +24,7 @@ from dts_fsm.store import SqliteStore
 
 _METHODS = {
     SqliteStore: ("create", "request", "commit"),
-    LocalEndpoint: ("files_staged", "transfer", "statuses", "cancel"),
+    LocalEndpoint: ("files_staged", "transfer", "statuses", "cancel", "clear"),
     CatalogDatabase: ("descriptors", "stage_files", "staging_status", "finalize"),
 }
 _ON_DISK = ("open", "mkdir", "write", "fchmod", "utime", "fsync", "rename", "replace", "link", "unlink")

@@ -226,7 +226,6 @@ def test_a_frozen_scheduler_is_replaced_within_the_lease_time_and_writes_nothing
     assert cluster.findings() == []
 
 
-@pytest.mark.xfail(strict=True, reason="the moves of a scheduler that has lost its lease go on")
 def test_a_former_scheduler_puts_nothing_in_a_folder_that_was_taken_away(clusters: Clusters) -> None:
     cluster = clusters(lease_time=1.0)
     leader, standby = cluster.join(), cluster.join()

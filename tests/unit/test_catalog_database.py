@@ -18,6 +18,7 @@ from dts_fsm.config import DatabaseConfig
 from dts_fsm.databases import catalog as catalog_module
 from dts_fsm.databases.catalog import CatalogDatabase
 from dts_fsm.databases.catalog_file import parse_catalog
+from dts_fsm.databases.files import TEMPORARY_PREFIX
 from dts_fsm.databases.scan import update_catalog
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.errors import (
@@ -232,6 +233,45 @@ def test_a_request_is_active_while_the_tape_is_fetched_and_unknown_after_a_resta
     after.stage_files(ADA, ["c"], request_id=request_id)
     assert _ended(after, request_id) is StagingStatus.SUCCEEDED
     assert (root / "c").exists()
+
+
+def _littered(root: Path, *request_ids: UUID) -> list[Path]:
+    """Leave what requests with these ids leave that are killed in mid-copy; give its paths."""
+    (root / "sub").mkdir(exist_ok=True)
+    litter = [
+        root / folder / f"{TEMPORARY_PREFIX}{request_id.hex}-0123.part"
+        for request_id in request_ids
+        for folder in ("", "sub")
+    ]
+    for path in litter:
+        path.write_text("half", encoding="utf-8")
+    return litter
+
+
+def test_a_request_that_is_made_again_clears_away_what_its_killed_attempt_left(
+    root: Path, archive: Path, make: Make
+) -> None:
+    # The names were random: a kill while a file was staged left the half of it in the source's folder for ever.
+    database = make(archive=archive)
+    request_id, other_id = uuid4(), uuid4()
+    own, others = _littered(root, request_id), _littered(root, other_id)
+    (root / "sub" / "b").write_text("content of sub/b", encoding="utf-8")  # another request has brought it
+    database.stage_files(ADA, ["c", "sub/b"], request_id=request_id)
+    assert _ended(database, request_id) is StagingStatus.SUCCEEDED
+    assert [path.exists() for path in (*own, *others)] == [False, False, True, True]
+    database.stage_files(ADA, ["c", "sub/b"], request_id=other_id)  # nothing is missing any more
+    assert [path.exists() for path in others] == [False, False]
+
+
+def test_one_listing_of_a_folder_is_enough_for_all_files_that_are_staged_there(
+    root: Path, archive: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, listdir = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
+    database = make(archive=archive)
+    database.fence(lambda: True)
+    assert _ended(database, database.stage_files(ADA, ["a", "c"], request_id=uuid4())) is StagingStatus.SUCCEEDED
+    assert ((root / "a").exists(), (root / "c").exists(), len(listed)) == (True, True, 1)
 
 
 def test_a_file_that_another_request_has_brought_is_not_copied_again(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from dts_fsm.databases import files, staging
-from dts_fsm.databases.files import copy_beneath
+from dts_fsm.databases.files import copy_beneath, sweep_beneath
 from dts_fsm.databases.staging import StagingQueue
 from dts_fsm.errors import SizeMismatchError, SourceChangedError, TransientError, UnsafePathError
 from dts_fsm.records import Descriptor, StagingStatus
@@ -38,14 +39,14 @@ class Robot:
         self.began, self.go_on = threading.Event(), threading.Event()
         self.error: Exception | None = None
 
-    def bring(self, file: Descriptor, stopped: threading.Event) -> None:
+    def bring(self, _: UUID, files: Sequence[Descriptor], stopped: threading.Event) -> None:
         self.began.set()
         _until(lambda: self.go_on.is_set() or stopped.is_set())
         if stopped.is_set():
             raise TransientError("stopped")
         if self.error is not None:
             raise self.error
-        self.brought.append(file.id)
+        self.brought += [file.id for file in files]
 
 
 @pytest.fixture
@@ -139,6 +140,23 @@ def test_closing_does_not_wait_for_the_tape(robot: Robot) -> None:
     queue.close()
     assert queue.status(request_id) is StagingStatus.UNKNOWN
     assert not robot.began.is_set()
+
+
+def test_a_request_is_not_begun_while_its_fence_is_shut(queue: StagingQueue, robot: Robot) -> None:
+    asked, valid = threading.Event(), threading.Event()
+    robot.go_on.set()
+    queue.fence(lambda: asked.set() or valid.is_set())  # type: ignore[func-returns-value]
+    queue.ask(first := uuid4(), [FILE])
+    assert asked.wait(DEADLINE_S)
+    assert (queue.status(first), robot.began.is_set()) == (StagingStatus.ACTIVE, False)
+    valid.set()
+    assert _ended(queue, first) is StagingStatus.SUCCEEDED
+    valid.clear()
+    queue.ask(second := uuid4(), [FILE])
+    queue.fence(lambda: True)
+    assert (queue.status(second), len(robot.brought)) == (StagingStatus.UNKNOWN, 1)
+    queue.ask(second, [FILE])
+    assert _ended(queue, second) is StagingStatus.SUCCEEDED
 
 
 def test_the_oldest_ended_requests_are_forgotten(
@@ -296,6 +314,34 @@ def test_a_copy_that_is_stopped_leaves_nothing(archive: Path, root: Path) -> Non
     with pytest.raises(TransientError, match="was stopped"):
         copy_beneath(archive, root, "sub/file", size_bytes=7, stopped=stopped)
     assert _contents(root) == {}
+
+
+def test_temporary_files_with_a_prefix_are_swept_from_the_folders_of_the_files_alone(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The names were random: a kill while a file was staged left the half of it in the source's folder for ever.
+    (tmp_path / "outside").mkdir()
+    (root / "sub" / "inner").mkdir(parents=True)
+    (root / "link").symlink_to(tmp_path / "outside")
+    for folder in (root, root / "sub", root / "sub" / "inner", tmp_path / "outside"):
+        for name in ("file", ".dts-1-a.part", ".dts-1-b.part", ".dts-2-a.part"):
+            (folder / name).touch()
+    before, listed, listdir = _contents(root).keys(), [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
+    for paths in (["file", "other", "sub/file", "sub/other", "missing/file", "link/file", "file/below"], []):
+        sweep_beneath(root, paths, ".dts-1-")
+    swept = {".dts-1-a.part", ".dts-1-b.part", "sub/.dts-1-a.part", "sub/.dts-1-b.part"}
+    assert (before - swept, 4, 2) == (_contents(root).keys(), len(listdir(tmp_path / "outside")), len(listed))
+
+
+def test_what_cannot_be_swept_is_no_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (root / ".dts-1-a.part").touch()
+    monkeypatch.setattr(os, "unlink", refuse)
+    sweep_beneath(root, ["file"], ".dts-1-")
+    assert _contents(root) == {".dts-1-a.part": ""}
 
 
 def test_a_source_that_grows_meanwhile_is_not_followed(

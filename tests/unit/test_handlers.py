@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import attrs
 import pytest
@@ -164,6 +164,16 @@ class TestWhatTheMoverBelieves:
         assert summary(checked(operation(file("a"), file("b")), told)) == [("a", FileState.TRANSFERRED, None)]
 
 
+class _Clearing:
+    """The method ``clear`` of an endpoint; it notes what it is asked for."""
+
+    def __init__(self, told: list[tuple[object, list[str], object]]) -> None:
+        self._told = told
+
+    def __call__(self, destination: object, files: Sequence[FileTransfer], *, operation_id: UUID) -> None:
+        self._told.append((destination, [file.destination_path for file in files], operation_id))
+
+
 class TestMover:
     @pytest.mark.parametrize(("there", "code"), [(10, "succeeded"), (9, "failed"), (None, "failed")])
     def test_success_without_particulars_is_looked_after_at_the_destination(
@@ -207,6 +217,34 @@ class TestMover:
         monkeypatch.setattr(disk, "statuses", lambda ids: {})
         found = Mover(places).cancel(operation(file("a"), handle=uuid4()))
         assert found.code is OperationCode.RUNNING
+
+    @pytest.mark.parametrize(
+        ("code", "cleared"),
+        [
+            (OperationCode.RUNNING, False),
+            (OperationCode.SUCCEEDED, False),
+            (OperationCode.LOST, True),
+            (OperationCode.CANCELED, True),
+        ],
+    )
+    def test_what_a_canceled_move_has_left_is_cleared_away_once_it_has_stopped(
+        self, places: Places, disk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, code: OperationCode, cleared: bool
+    ) -> None:
+        # Kill in mid-copy, then cancel or suspend: unfinished files stayed in the payload's folder for ever.
+        told: list[tuple[object, list[str], object]] = []
+        monkeypatch.setattr(disk, "statuses", lambda ids: dict.fromkeys(ids, status(code)))
+        monkeypatch.setattr(disk, "clear", _Clearing(told), raising=False)
+        asked = operation(file("a"), file("b", FileState.SKIPPED), file("c", endpoint="tape"), handle=uuid4())
+        assert Mover(places).cancel(asked).code in (code, OperationCode.FAILED)
+        expected = [(places.endpoints["archive"], [f"{asked.transfer.folder}/a.fa"], asked.submission_id)]
+        assert told == (expected if cleared else [])
+
+    def test_cancel_does_not_need_a_destination_that_is_not_configured_any_more(
+        self, disk: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk, "clear", _Clearing([]), raising=False)
+        places = Places({}, {"disk": disk})
+        assert Mover(places).cancel(operation(file("a"), handle=uuid4())).code is OperationCode.LOST
 
     def test_an_endpoint_that_is_not_configured_any_more_may_come_back(self, places: Places) -> None:
         with pytest.raises(UnavailableError, match="'tape' is not configured any more"):
@@ -337,6 +375,33 @@ class TestManifestor:
         found = self.manifestor(places, tmp_path / "manifests").cancel(operation(file("a", FileState.TRANSFERRED)))
         assert found.code is OperationCode.SUCCEEDED
         assert found.manifest is not None
+
+    def test_cancel_of_a_delivery_that_was_lost_clears_away_what_it_left(
+        self, places: Places, disk: FakeEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[object, list[str], object]] = []
+        monkeypatch.setattr(disk, "clear", _Clearing(told), raising=False)
+        manifestor, asked = self.manifestor(places, tmp_path / "manifests"), operation(handle=uuid4())
+        manifestor.submit(asked)
+        disk.forget()
+        assert manifestor.cancel(asked).code is OperationCode.LOST
+        assert list((tmp_path / "manifests").iterdir()) == []
+        expected = [(places.endpoints["archive"], [f"{asked.transfer.folder}/manifest.json"], asked.submission_id)]
+        assert told == expected
+
+    def test_cancel_of_a_delivery_that_had_arrived_and_was_lost_then_reports_success(
+        self, places: Places, disk: FakeEndpoint, tmp_path: Path
+    ) -> None:
+        # A kill between the manifest's arrival and the note of it: the transfer was canceled beside its manifest.
+        manifestor, asked = self.manifestor(places, tmp_path / "manifests"), operation(file("a", FileState.TRANSFERRED))
+        handle = manifestor.submit(asked).handle
+        archive = places.endpoints["archive"]
+        assert isinstance(archive, FakeEndpoint)
+        archive.put(f"{asked.transfer.folder}/a.fa", 10)
+        assert manifestor.poll([asked])[asked.id].code is OperationCode.SUCCEEDED
+        disk.forget()
+        found = manifestor.cancel(attrs.evolve(asked, handle=handle))
+        assert (found.code, found.manifest is None) == (OperationCode.SUCCEEDED, False)
 
     def test_the_source_is_told_in_its_own_lane_once_the_manifest_is_there(
         self, places: Places, genomes: FakeDatabase, tmp_path: Path

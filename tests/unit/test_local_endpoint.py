@@ -28,9 +28,10 @@ import pytest
 from dts_fsm.config import EndpointConfig
 from dts_fsm.endpoints import LocalEndpoint, local
 from dts_fsm.endpoints.batches import batches
-from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.moving import _Work, move_batch
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, SourceChangedError, TransientError
-from dts_fsm.records import Checksum, Descriptor, FileState, FileTransfer, OperationCode, OperationStatus
+from dts_fsm.records import Checksum, Descriptor, FileState, FileTransfer, OperationCode, OperationStatus, Overwrite
+from dts_fsm.testing import FakeEndpoint
 from dts_fsm.testing.endpoint_pair import wait_for_end
 from tests.folders import unprivileged
 
@@ -454,10 +455,11 @@ def test_a_worker_that_hangs_does_not_hold_who_closes(
     make_pair: Callable[..., Pair], gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(local, "CLOSE_TIMEOUT_S", 0.01)
+    others = set(threading.enumerate())
     pair = make_pair(workers=1)
     first, second = pair.begin(pair.put("a", b"x")), pair.begin(pair.put("b", b"x"))
     assert gate.reached.wait(DEADLINE_S)
-    hung = {thread for thread in threading.enumerate() if thread.name.startswith("dts-source")}
+    hung = {thread for thread in threading.enumerate() if thread.name.startswith("dts-source")} - others
     pair.source.close()
     assert [pair.status(handle).code for handle in (first, second)] == [OperationCode.LOST] * 2
     assert [record.num_threads for record in caplog.records] == [1]  # type: ignore[attr-defined]
@@ -466,6 +468,175 @@ def test_a_worker_that_hangs_does_not_hold_who_closes(
         thread.join(DEADLINE_S)
     assert [thread.is_alive() for thread in hung] == [False]
     assert pair.arrived() == set()
+
+
+# Fences, and what a killed process has left
+
+
+class Fence:
+    """A predicate that can be changed, and that tells when it was asked."""
+
+    def __init__(self, valid: bool) -> None:
+        self.valid, self.asked = valid, threading.Event()
+
+    def __call__(self) -> bool:
+        self.asked.set()
+        return self.valid
+
+    def shut(self) -> None:
+        self.valid = False
+        self.asked.clear()
+
+
+def test_a_move_waits_while_its_fence_is_shut_and_goes_on_when_it_is_not(make_pair: Callable[..., Pair]) -> None:
+    pair, fence = make_pair(), Fence(False)
+    pair.source.fence(fence)
+    handle = pair.begin(pair.put("sub/a", b"x"))
+    assert fence.asked.wait(DEADLINE_S)
+    assert (pair.status(handle).code, os.listdir(pair.destination.root)) == (OperationCode.RUNNING, [])
+    fence.valid = True
+    assert wait_for_end(pair.source, handle).code is OperationCode.SUCCEEDED
+    assert {"sub/a"} == pair.arrived()
+
+
+@pytest.mark.parametrize("policy", Overwrite)
+def test_a_file_that_is_complete_is_put_in_place_by_nobody_who_may_not_write_any_more(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch, policy: Overwrite
+) -> None:
+    # A scheduler that was frozen in mid-copy, and woken after another had taken over, went on with its moves: it made
+    # again what a consumer had taken away.
+    pair, fence = make_pair(workers=1), Fence(True)
+    publish = _Work.publish
+
+    def frozen(work: _Work) -> None:
+        fence.shut()
+        publish(work)
+
+    pair.source.fence(fence)
+    file = attrs.evolve(pair.put("a", b"x"), overwrite=policy)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Work, "publish", frozen)
+        handle = pair.begin(file)
+        _wait_until(lambda: not fence.valid and fence.asked.is_set())
+        assert {path for path in pair.arrived() if not path.startswith(".dts-")} == set()
+        pair.source.fence(lambda: True)
+    assert (pair.status(handle).code, pair.arrived()) == (OperationCode.LOST, set())
+    assert pair.move(file, operation_id=handle).code is OperationCode.SUCCEEDED
+
+
+def test_a_worker_that_hung_while_it_was_fenced_off_puts_nothing_in_place_under_the_next_fence(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, opened, publish = threading.Event(), threading.Event(), _Work.publish
+
+    def hanging(work: _Work) -> None:
+        reached.set()
+        assert opened.wait(DEADLINE_S)
+        publish(work)
+
+    monkeypatch.setattr(local, "CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(_Work, "publish", hanging)
+    pair = make_pair(workers=1)
+    handle = pair.begin(pair.put("a", b"x"))
+    assert reached.wait(DEADLINE_S)
+    hung = {thread for thread in threading.enumerate() if thread.name.startswith("dts-source")}
+    pair.source.fence(lambda: True)
+    assert pair.status(handle).code is OperationCode.LOST
+    opened.set()
+    for thread in hung:
+        thread.join(DEADLINE_S)
+    assert ([thread.is_alive() for thread in hung], pair.arrived()) == ([False], set())
+
+
+def test_a_folder_is_made_by_nobody_who_may_not_write_any_more(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, fence, real_open = make_pair(), Fence(True), os.open
+
+    def frozen(path: Any, *args: Any, **kwargs: Any) -> int:
+        if path == "inner":
+            fence.shut()
+        return real_open(path, *args, **kwargs)
+
+    file = pair.put("outer/inner/a", b"x")
+    pair.source.fence(fence)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", frozen)
+        pair.begin(file)
+        _wait_until(lambda: not fence.valid and fence.asked.is_set())
+        pair.source.fence(lambda: True)
+    assert not Path(pair.destination.root, "outer", "inner").exists()
+
+
+def test_a_move_that_is_canceled_while_its_fence_is_shut_ends(make_pair: Callable[..., Pair]) -> None:
+    pair, fence = make_pair(), Fence(False)
+    pair.source.fence(fence)
+    handle = pair.begin(pair.put("a", b"x"))
+    assert fence.asked.wait(DEADLINE_S)
+    pair.source.cancel(handle)
+    assert wait_for_end(pair.source, handle).code is OperationCode.CANCELED
+    assert pair.arrived() == set()
+
+
+def _litter(pair: Pair, operation_id: UUID, *folders: str) -> set[str]:
+    """Give the paths of files that a killed move of this id has left."""
+    paths = {str(Path(folder, f".dts-{operation_id.hex}-0123abcd-{'0' * 16}.part")) for folder in folders}
+    for path in paths:
+        file = Path(pair.destination.root, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    return paths
+
+
+def test_what_a_killed_move_left_is_cleared_away_and_nothing_else(make_pair: Callable[..., Pair]) -> None:
+    # Kill in mid-copy, then cancel or suspend: unfinished files stayed in the payload's folder for ever.
+    pair, operation_id, other_id = make_pair(), uuid4(), uuid4()
+    files = [pair.put(path, b"x") for path in ("a", "sub/b", "sub/c", "../bad", "missing/d")]
+    _litter(pair, operation_id, "", "sub")
+    others = _litter(pair, other_id, "", "sub") | _litter(pair, operation_id, "elsewhere")
+    for _ in range(2):
+        pair.source.clear(pair.destination, files, operation_id=operation_id)
+        assert others == pair.arrived()
+    assert not Path(pair.destination.root, "missing").exists()
+
+
+def test_nothing_is_cleared_away_of_a_move_that_is_running(make_pair: Callable[..., Pair], gate: Gate) -> None:
+    pair = make_pair()
+    file = pair.put("a", b"x")
+    handle = pair.begin(file)
+    assert gate.reached.wait(DEADLINE_S)
+    (part,) = pair.arrived()
+    pair.source.clear(pair.destination, [file], operation_id=handle)
+    assert {part} == pair.arrived()
+    gate.open()
+    assert wait_for_end(pair.source, handle).code is OperationCode.SUCCEEDED
+
+
+def test_no_link_is_followed_to_what_is_cleared_away(make_pair: Callable[..., Pair], tmp_path: Path) -> None:
+    pair, operation_id = make_pair(), uuid4()
+    litter = _litter(pair, operation_id, "real")
+    Path(pair.destination.root, "sub").symlink_to("real")
+    pair.source.clear(pair.destination, [pair.put("sub/b", b"x")], operation_id=operation_id)
+    assert litter == pair.arrived()
+
+
+def test_to_clear_away_what_cannot_be_reached_or_removed_is_no_error(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, operation_id = make_pair(), uuid4()
+    file = pair.put("a", b"x")
+    litter = _litter(pair, operation_id, "")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        pair.source.clear(pair.destination, [file], operation_id=operation_id)
+    assert litter == pair.arrived()
+    pair.source.clear(FakeEndpoint(), [file], operation_id=operation_id)
+    Path(pair.destination.root).rename(f"{pair.destination.root}-gone")
+    pair.source.clear(pair.destination, [file], operation_id=operation_id)
 
 
 def test_files_that_cannot_be_listed_fail_the_move_transiently(make_pair: Callable[..., Pair]) -> None:

@@ -97,7 +97,7 @@ def test_the_history_says_what_was_answered_and_why(
         (said(OperationCode.LOST), ("acknowledge", "canceling", "canceled", "the provider knows nothing of it", None)),
         (said(OperationCode.CANCELED, "stopped"), ("acknowledge", "canceling", "canceled", "stopped", None)),
         (said(OperationCode.FAILED, "broken"), ("fail", "canceling", "failed", "broken", None)),
-        (said(OperationCode.FAILED, "busy", transient=True), ("fail", "canceling", "failed", "busy", None)),
+        (said(OperationCode.FAILED, "busy", transient=True), ("acknowledge", "canceling", "canceled", "busy", None)),
         (said(OperationCode.SUCCEEDED, "too late"), ("succeed", "canceling", "succeeded", "too late", None)),
         (PermanentError("gone"), ("abandon", "canceling", "canceled", "gone", None)),
     ],

@@ -21,7 +21,7 @@ from dts_fsm.config import Credential, DatabaseConfig, EndpointConfig, Secret, S
 from dts_fsm.errors import DtsError, PermanentError, TransientError, UnauthorizedError, UnavailableError
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationStatus, Transfer
 from dts_fsm.registry import OnDemand
-from dts_fsm.running import _close_made
+from dts_fsm.running import Made
 from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint
 
 SECRETS = ("hunter2-of-the-endpoint", "hunter2 of the database", "p\u00e4ss/w\u00f6rd+of=the?user")
@@ -221,7 +221,7 @@ def test_what_a_provider_raises_when_it_is_closed_is_masked_and_the_others_are_c
 
     built = OnDemand({"a": None, "b": None}, Closing)
     assert [built[name].name for name in built] == ["a", "b"]
-    _close_made(config(tmp_path), built)
+    Made(config(tmp_path), [built.made]).close()
     assert closed == ["a", "b"]
     assert exposed(caplog.text) == []
     assert caplog.text.count("***") >= 2

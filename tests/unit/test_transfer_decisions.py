@@ -94,7 +94,11 @@ def test_a_transfer_that_fails_says_which_operations_failed_and_why(engine: Engi
     change = hear(engine, row, PermanentError("gone"))
     assert (row.state, row.reason) == ("failed", "stager failed")
     assert row.message == "stager at there: gone; stage at tape: no drive"
-    assert change.given_up == ("stager failed", "stager at there: gone; stage at tape: no drive")
+    assert change.given_up == [
+        ("there", "stager failed", "stager at there: gone"),
+        ("tape", "staging failed", "stage at tape: no drive"),
+        (None, "stager failed", "stager at there: gone; stage at tape: no drive"),
+    ]
 
 
 def test_a_failed_staging_is_called_by_its_name(engine: Engine, row: TransferRow) -> None:
@@ -110,7 +114,7 @@ def test_a_transfer_whose_time_is_over_fails_with_its_state_as_the_reason(engine
     change = hear(engine, row, said(OperationCode.CANCELED), at=late)
     assert (row.state, row.reason) == ("failed", "deadline")
     assert row.message == "it was unknown for too long without progress"
-    assert change.given_up == ("deadline", "it was unknown for too long without progress")
+    assert change.given_up == [(None, "deadline", "it was unknown for too long without progress")]
     assert (change.journal, row.completed_at) == (JournalEntry(status="failed", description="# ü"), late)
 
 

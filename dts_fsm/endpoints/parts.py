@@ -1,0 +1,50 @@
+"""Parts, the unfinished files of moves: how they are named, and how those that nobody works on are removed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+
+from dts_fsm.endpoints.batches import destination_folder
+from dts_fsm.endpoints.beneath import components, open_folder, open_root
+from dts_fsm.errors import UnsafePathError
+from dts_fsm.records import FileTransfer
+
+
+def new_part(operation: str, attempt: str) -> str:
+    """Give a name that no other file has; operation and attempt are those of the batch."""
+    return f"{_prefix(operation)}{attempt}-{secrets.token_hex(8)}.part"
+
+
+def sweep(folder: int, operation: str, *, but: str | None = None) -> None:
+    """No parts of the operation are in the folder but those of the attempt ``but``; what cannot be removed stays."""
+    with suppress(OSError):  # litter is no reason to fail
+        for name in os.listdir(folder):
+            if name.startswith(_prefix(operation)) and (but is None or not name.startswith(_prefix(operation) + but)):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+
+
+def clear(root: str, files: Iterable[FileTransfer], operation: str) -> None:
+    """No parts of the operation are in the files' folders below the root; what cannot be removed stays.
+
+    No folder is made and no symbolic link followed. Idempotent.
+    """
+    with suppress(OSError):
+        root_fd = open_root(root)
+        try:
+            for path in {destination_folder(file) for file in files}:
+                with suppress(OSError, UnsafePathError):
+                    folder = open_folder(root_fd, components(path) if path else ())
+                    try:
+                        sweep(folder, operation)
+                    finally:
+                        os.close(folder)
+        finally:
+            os.close(root_fd)
+
+
+def _prefix(operation: str) -> str:
+    return f".dts-{operation}-"
