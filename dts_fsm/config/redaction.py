@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import attrs
 from dts_fsm.config.secret import Secret
 
 _MASK = "***"
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _SHORTEST_ENCODED = 4
 """Shorter pieces of a secret's other forms stand in texts by chance; a secret as it is is masked at any length."""
 
@@ -105,14 +107,20 @@ def _secrets(value: Any) -> set[str]:
     return set().union(*(_secrets(item) for item in value))
 
 
+def _percent_encoded(content: bytes) -> tuple[str, ...]:
+    return quote(content, safe=""), quote(content), quote_plus(content)
+
+
+def _lower(match: re.Match[str]) -> str:
+    return match[0].lower()
+
+
 def _forms(secret: str) -> Iterator[str]:
     yield secret
     content = secret.encode("utf-8", "surrogatepass")
     encoded = [
         secret.strip(),
-        quote(content, safe=""),
-        quote(content),
-        quote_plus(content),
+        *(form for quoted in _percent_encoded(content) for form in (quoted, _PERCENT.sub(_lower, quoted))),
         json.dumps(secret)[1:-1],
         repr(secret)[1:-1],
         repr(content)[2:-1],

@@ -29,6 +29,7 @@ def everything_of(error: BaseException) -> str:
         quote(SECRET),
         quote(SECRET, safe=""),
         quote_plus(SECRET),
+        "s3cr%c3%a9t%2f%2b%20%26%27%22%5cx",
         json.dumps(SECRET),
         repr(SECRET),
         repr(SECRET.encode()),
