@@ -13,7 +13,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check packages lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
+.PHONY: help demo test check packages exchange lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,10 +38,13 @@ test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, bran
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
 
-check: packages lint docs test simulate  ## everything that must hold before a change is merged
+check: packages exchange lint docs test simulate  ## everything that must hold before a change is merged
 
 packages:  ## install the Debian packages that some tests use, or say which
 	.ci/debian-packages
+
+exchange:  ## install XState for the tests, where there is Node
+	tests/exchange/node/install
 
 lint: $(STAMP)  ## lint, formatting, types, and whether the diagrams are current
 	$(BIN)/ruff check .

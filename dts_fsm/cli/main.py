@@ -17,6 +17,7 @@ from dts_fsm import __version__
 from dts_fsm.cli.answers import explain, files, history, journal, list_transfers, status
 from dts_fsm.cli.catalogs import catalog
 from dts_fsm.cli.charts import diagram, lint
+from dts_fsm.cli.exchange import export, import_
 from dts_fsm.cli.interruption import INTERRUPTED
 from dts_fsm.cli.logs import log_to_stderr
 from dts_fsm.cli.requests import cancel, create, resume, retry, suspend
@@ -31,7 +32,7 @@ _COMMANDS = (
     *(transfer, catalog),
     *(run, create, status, watch, cancel, suspend, resume, retry),
     *(list_transfers, history, files, explain, journal),
-    *(diagram, lint, store),
+    *(diagram, lint, export, import_, store),
 )
 
 
