@@ -202,6 +202,7 @@ class TestLife:
         store.close()
 
     def test_no_thread_of_ours_is_left_after_stopping(self, world: World) -> None:
+        others = set(threading.enumerate())
         dts = world.orchestrator()
         for _ in range(5):
             with dts:
@@ -209,7 +210,7 @@ class TestLife:
                 dts.wait(dts.create(specification()), 20)
             assert list(subscriptions[0]) != []
         deadline = time.monotonic() + 10
-        while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("dts-")]:
+        while left := [thread.name for thread in set(threading.enumerate()) - others if thread.name.startswith("dts-")]:
             assert time.monotonic() < deadline, left
             threading.Event().wait(0.01)
 

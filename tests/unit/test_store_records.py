@@ -65,7 +65,7 @@ def failed(store: SqliteStore, transfer_id: UUID) -> Change:
         ],
         journal=JournalEntry(status="failed", description="# ü"),
         manifest='{"name": "m"}',
-        given_up=("aborted", "the others failed"),
+        given_up=[(None, "aborted", "the others failed")],
     )
 
 
