@@ -71,7 +71,7 @@ class StagingQueue:
             if self._worker is None:
                 # a daemon: a process that ends without close() must not wait for a long copy
                 self._worker = threading.Thread(
-                    target=self._work, args=(self._stopped,), name="dts-fsm-staging", daemon=True
+                    target=self._work, args=(self._stopped, self._valid), name="dts-fsm-staging", daemon=True
                 )
                 self._worker.start()
 
@@ -85,7 +85,16 @@ class StagingQueue:
 
         Idempotent; ``ask`` begins again.
         """
+        self._end(self._valid)
+
+    def fence(self, valid: Callable[[], bool]) -> None:
+        """Begin requests only while ``valid()`` is True; those that have not ended are forgotten, as by ``close``."""
+        self._end(valid)
+
+    def _end(self, valid: Callable[[], bool]) -> None:
         with self._lock:
+            # for workers that begin from now on: one that is held by the former fence stays held
+            self._valid = valid
             worker, self._worker = self._worker, None
             self._stopped.set()
             self._stopped = threading.Event()
@@ -98,22 +107,17 @@ class StagingQueue:
         if worker is not None:
             worker.join(CLOSE_TIMEOUT_S)
 
-    def fence(self, valid: Callable[[], bool]) -> None:
-        """Begin requests only while ``valid()`` is True; those that have not ended are forgotten, as by ``close``."""
-        self._valid = valid
-        self.close()
-
     def _forget(self) -> None:
         if len(self._statuses) >= MAX_REMEMBERED:
             ended = (key for key, status in self._statuses.items() if status is not StagingStatus.ACTIVE)
             if (oldest := next(ended, None)) is not None:
                 del self._statuses[oldest]
 
-    def _work(self, stopped: threading.Event) -> None:
+    def _work(self, stopped: threading.Event, valid: Callable[[], bool]) -> None:
         while (request := self._next(stopped)) is not None:
             if stopped.wait(max(0.0, request.due_s - time.monotonic())):
                 return
-            while not self._valid():
+            while not valid():
                 if stopped.wait(_HOLD_S):
                     return
             status = self._carry_out(request, stopped)
