@@ -43,9 +43,11 @@ def test_a_secret_is_masked_in_every_form(form: str) -> None:
     assert (masked[:7], masked[-6:], "***" in masked) == ("before ", " after", True)
 
 
-@given(
-    before=st.binary(max_size=5), after=st.binary(max_size=5), secret=st.text("abcdefgh0123", min_size=8, max_size=20)
-)
+# A secret that repeats itself may be found one place earlier, among what stands beside it.
+WITHOUT_REPETITION = st.lists(st.sampled_from("abcdefghijklm0123456"), min_size=8, unique=True).map("".join)
+
+
+@given(before=st.binary(max_size=5), after=st.binary(max_size=5), secret=WITHOUT_REPETITION)
 def test_a_secret_within_something_in_base64_is_masked(before: bytes, after: bytes, secret: str) -> None:
     encoded = base64.b64encode(before + secret.encode() + after).decode()
     masked = Redactor(Secret(secret))(encoded)
