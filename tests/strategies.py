@@ -79,8 +79,13 @@ def charts(draw: st.DrawFn) -> Chart:
     )
 
 
-def any_charts() -> st.SearchStrategy[Chart]:
-    """Charts of any kind, most with faults: names that are not declared, or twice, and exits from final states."""
+def any_charts(*, unique: bool = False) -> st.SearchStrategy[Chart]:
+    """Charts of any kind, most with faults: names that are not declared, or twice, and exits from final states.
+
+    Args:
+        unique: no name is declared twice.
+    """
+    by_name = (lambda part: part.name) if unique else None
     name = st.sampled_from(("a", "b", "c", "d"))
     guard = st.sampled_from(("p", "q", "r"))
     state = st.builds(
@@ -104,12 +109,13 @@ def any_charts() -> st.SearchStrategy[Chart]:
         name=st.just("any"),
         initial=name,
         description=st.just("Any chart."),
-        states=st.lists(state, max_size=4).map(tuple),
+        states=st.lists(state, max_size=4, unique_by=by_name).map(tuple),
         guards=st.lists(
             st.builds(
                 GuardDef, name=guard, description=st.just("a guard"), excludes=st.lists(guard, max_size=2).map(tuple)
             ),
             max_size=3,
+            unique_by=by_name,
         ).map(tuple),
         transitions=st.lists(transition, max_size=5).map(tuple),
     )

@@ -9,7 +9,7 @@ import click
 from dts_fsm.cli.arguments import FilePath
 from dts_fsm.cli.shown import count, say
 from dts_fsm.errors import StatechartError
-from dts_fsm.statechart import CHARTS, Chart, load_chart, load_chart_file
+from dts_fsm.statechart import CHARTS, Chart, Severity, load_chart, load_chart_file
 from dts_fsm.statechart import lint as lint_chart
 from dts_fsm.statechart.exchange import from_scxml, from_xstate, to_scxml, to_xstate
 from dts_fsm.statechart.writer import chart_to_toml
@@ -43,15 +43,15 @@ def import_(ctx: click.Context, file: Path, output: Path | None) -> None:
 
     What a chart cannot say, such as nested states, is refused by its name.
 
-    Exit status: 0 where nothing is wrong with the chart, 1 where it was written and lint has findings.
+    Exit status: 0 where the chart can be used, 1 where it was written and lint has errors.
     """
     chart = _read(file)
     _emit(chart_to_toml(chart), output)
-    findings = lint_chart(chart)
-    for finding in findings:
-        say(finding)
-    if findings:
-        say(f"the chart was written, but cannot be used yet: {count(len(findings), 'finding')}")
+    errors = [finding for finding in lint_chart(chart) if finding.severity is Severity.ERROR]
+    for error in errors:
+        say(str(error))
+    if errors:
+        say(f"the chart was written, but cannot be used yet: {count(len(errors), 'error')}")
         ctx.exit(1)
 
 

@@ -10,7 +10,7 @@ from dts_fsm.engine.guards import ENDED, operation_guards
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import PermanentError, ProviderError
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationRequest, OperationStatus
-from dts_fsm.statechart import Chart, StateMachine
+from dts_fsm.statechart import Chart, OperationEvent, StateMachine
 from dts_fsm.store.rows import Change, HistoryEntry, OperationRow, TransferRow, time_of
 
 _log = logging.getLogger(__name__)
@@ -88,10 +88,10 @@ class OperationEngine:
         canceling = operation.state == "canceling"
         match answer.code:
             case OperationCode.RUNNING:
-                event = {"submitting": "start", "suspended": "resume"}.get(operation.state)
-                self._go_on(change, operation, event, answer.message, now)
+                begun: dict[str, OperationEvent] = {"submitting": "start", "suspended": "resume"}
+                self._go_on(change, operation, begun.get(operation.state), answer.message, now)
             case OperationCode.SUSPENDED:
-                event = "suspend" if operation.state in ("submitting", "running") else None
+                event: OperationEvent | None = "suspend" if operation.state in ("submitting", "running") else None
                 self._go_on(change, operation, event, answer.message, now)
             case OperationCode.SUCCEEDED:
                 _take_files(change, answer.files)
@@ -109,7 +109,9 @@ class OperationEngine:
                 _take_files(change, answer.files)
                 self._failed(change, operation, answer, now)
 
-    def _go_on(self, change: Change, operation: OperationRow, event: str | None, message: str, now: float) -> None:
+    def _go_on(
+        self, change: Change, operation: OperationRow, event: OperationEvent | None, message: str, now: float
+    ) -> None:
         if event is not None:
             self._fire(change, operation, event, now, message)
         elif operation.state == "canceling" and self._abandoned(change, operation, message, now):
@@ -205,7 +207,7 @@ class OperationEngine:
         self,
         change: Change,
         operation: OperationRow,
-        event: str,
+        event: OperationEvent,
         now: float,
         message: str = "",
         *,

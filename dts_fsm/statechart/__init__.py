@@ -1,20 +1,30 @@
 """Statecharts: read, checked and run. ``diagrams`` draws them; it is also a command, and so not imported here."""
 
 from dts_fsm.statechart.definition import Chart, GuardDef, StateDef, TransitionDef
+from dts_fsm.statechart.findings import RULES, Finding, Rule, Severity, refusals
 from dts_fsm.statechart.library import CHARTS, chart_text, load_chart, load_chart_file
 from dts_fsm.statechart.lint import check, lint
+from dts_fsm.statechart.literals import OperationEvent, OperationState, TransferEvent, TransferState
 from dts_fsm.statechart.machine import Callback, Guard, Model, StateMachine
 from dts_fsm.statechart.reader import parse_chart
 
 __all__ = [
     "CHARTS",
+    "RULES",
     "Callback",
     "Chart",
+    "Finding",
     "Guard",
     "GuardDef",
     "Model",
+    "OperationEvent",
+    "OperationState",
+    "Rule",
+    "Severity",
     "StateDef",
     "StateMachine",
+    "TransferEvent",
+    "TransferState",
     "TransitionDef",
     "chart_text",
     "check",
@@ -22,4 +32,5 @@ __all__ = [
     "load_chart",
     "load_chart_file",
     "parse_chart",
+    "refusals",
 ]

@@ -5,10 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING, Generic, cast
 
 import attrs
 
 from dts_fsm.errors import StatechartError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    StateT_co = TypeVar("StateT_co", bound=str, default=str, covariant=True)
+    EventT_co = TypeVar("EventT_co", bound=str, default=str, covariant=True)
+else:
+    # Defaults, which let a chart of any states and events be called Chart, come with Python 3.13.
+    from typing import TypeVar
+
+    StateT_co = TypeVar("StateT_co", bound=str, covariant=True)
+    EventT_co = TypeVar("EventT_co", bound=str, covariant=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,11 +70,19 @@ class TransitionDef:
 
 
 @attrs.frozen(kw_only=True)
-class Chart:
+class Chart(Generic[StateT_co, EventT_co]):
     """A statechart: what runs, is checked, is tested and is drawn. Everything is in the order of its file.
 
+    Its types are the names of its states and of its events: ``literals`` has those of the package's charts, and a
+    chart of which they are not known is a plain ``Chart``.
+
     Attributes:
-        file: the file that it was read from, which findings name, or None. Charts from different files may be equal.
+        everywhere: the events that each live state must have.
+        ignored: the codes of lint's warnings that are no fault of this chart, each with the reason why.
+        file: the file that it was read from, which findings name, or None. Charts from different files may be equal,
+            whatever lint is told in them.
+        lines: the lines of the file, counted from 1, by "states.NAME", "guards.NAME", "transitions.NUMBER", "chart"
+            and "lint"; what is not known is left out.
     """
 
     name: str
@@ -70,7 +91,10 @@ class Chart:
     states: tuple[StateDef, ...]
     guards: tuple[GuardDef, ...]
     transitions: tuple[TransitionDef, ...]
+    everywhere: tuple[str, ...] = attrs.field(default=(), eq=False)
+    ignored: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     file: str | None = attrs.field(default=None, eq=False)
+    lines: Mapping[str, int] = attrs.field(factory=dict, eq=False, repr=False)
 
     def state(self, name: str) -> StateDef:
         """Give the state of this name.
@@ -95,26 +119,26 @@ class Chart:
             raise self._unknown(state) from None
 
     @cached_property
-    def live_states(self) -> tuple[str, ...]:
+    def live_states(self) -> tuple[StateT_co, ...]:
         """The names of the states in which a machine has not ended."""
-        return tuple(state.name for state in self.states if not state.final)
+        return tuple(cast("StateT_co", state.name) for state in self.states if not state.final)
 
     @cached_property
-    def final_states(self) -> tuple[str, ...]:
+    def final_states(self) -> tuple[StateT_co, ...]:
         """The names of the states in which a machine has ended."""
-        return tuple(state.name for state in self.states if state.final)
+        return tuple(cast("StateT_co", state.name) for state in self.states if state.final)
 
     @cached_property
-    def events(self) -> tuple[str, ...]:
+    def events(self) -> tuple[EventT_co, ...]:
         """The names of the events, each once, in the order of their first transition."""
-        return tuple(dict.fromkeys(transition.event for transition in self.transitions))
+        return tuple(dict.fromkeys(cast("EventT_co", transition.event) for transition in self.transitions))
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits, equal for charts that behave alike.
 
         It covers the initial state and, for each state, whether it is final and its transitions in order with event,
-        target and guard. Sentences, callbacks, deadlines and the order of the states do not matter.
+        target and guard. Sentences, callbacks, deadlines, what lint is told and the order of the states do not matter.
         """
         structure = [
             (name, state.final, [(t.event, t.target, t.guard) for t in self._transitions[name]])

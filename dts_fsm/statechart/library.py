@@ -6,10 +6,12 @@ import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Literal, overload
 
 from dts_fsm.errors import StatechartError
 from dts_fsm.statechart.definition import Chart
 from dts_fsm.statechart.lint import check
+from dts_fsm.statechart.literals import OperationEvent, OperationState, TransferEvent, TransferState
 from dts_fsm.statechart.reader import parse_chart
 
 CHARTS = ("transfer", "operation")
@@ -25,6 +27,12 @@ def chart_text(name: str) -> str:
     return _find(name).read_text(encoding="utf-8")
 
 
+@overload
+def load_chart(name: Literal["transfer"]) -> Chart[TransferState, TransferEvent]: ...
+@overload
+def load_chart(name: Literal["operation"]) -> Chart[OperationState, OperationEvent]: ...
+@overload
+def load_chart(name: str) -> Chart: ...
 def load_chart(name: str) -> Chart:
     """Give one of ``CHARTS``, read and free of faults.
 

@@ -7,7 +7,7 @@ registered with the machine, which would cost 5.8 kB for each and time quadratic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 from uuid import UUID
 
 import transitions
@@ -15,6 +15,15 @@ import transitions
 from dts_fsm.errors import IllegalTransitionError, StatechartError
 from dts_fsm.statechart.definition import Chart, TransitionDef
 from dts_fsm.statechart.lint import check
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    EventT = TypeVar("EventT", bound=str, default=str)
+else:
+    from typing import TypeVar
+
+    EventT = TypeVar("EventT", bound=str)
 
 Callback = Callable[[Any], object]
 """What is called with the model when a state is entered; its answer is ignored. It must not fire events itself."""
@@ -32,18 +41,23 @@ class Model(Protocol):
     state: str
 
 
-class StateMachine:
-    """Runs a chart on models. It holds no model and no state of its own; call it from one thread at a time."""
+class StateMachine(Generic[EventT]):
+    """Runs a chart on models. It holds no model and no state of its own; call it from one thread at a time.
 
-    def __init__(self, chart: Chart, *, callbacks: Mapping[str, Callback], guards: Mapping[str, Guard]) -> None:
-        """Build the machine of a chart that has no fault.
+    Its type is that of its chart's events: type checkers find misspelt ones where the chart says its own.
+    """
+
+    def __init__(
+        self, chart: Chart[str, EventT], *, callbacks: Mapping[str, Callback], guards: Mapping[str, Guard]
+    ) -> None:
+        """Build the machine of a chart that has no errors.
 
         Args:
             callbacks: by the names that the states' ``enter`` use; others are ignored.
             guards: by the chart's names; others are ignored.
 
         Raises:
-            StatechartError: the chart has faults, or asks for callbacks or guards that are not given; all are listed.
+            StatechartError: the chart has errors, or asks for callbacks or guards that are not given; all are listed.
         """
         check(chart, callbacks=callbacks, guards=guards)
         self.chart = chart
@@ -53,16 +67,16 @@ class StateMachine:
         except (ValueError, transitions.MachineError) as exc:
             raise StatechartError(f"the chart {chart.name!r} cannot be run: {exc}") from exc
         self._exits: dict[str, list[tuple[TransitionDef, Guard | None]]] = {}
-        self._automatic: dict[str, list[tuple[str, Guard]]] = {}
+        self._automatic: dict[str, list[tuple[EventT, Guard]]] = {}
         self._candidates: dict[tuple[str, str], list[tuple[TransitionDef, Guard | None]]] = {}
         for state in chart.states:
             exits = [(t, asked[t.guard] if t.guard else None) for t in chart.transitions_from(state.name)]
             self._exits[state.name] = exits
-            self._automatic[state.name] = [(t.event, guard) for t, guard in exits if guard]
+            self._automatic[state.name] = [(cast("EventT", t.event), guard) for t, guard in exits if guard]
             for transition, guard in exits:
                 self._candidates.setdefault((state.name, transition.event), []).append((transition, guard))
 
-    def fire(self, model: Model, event: str) -> TransitionDef:
+    def fire(self, model: Model, event: EventT) -> TransitionDef:
         """The model has taken the event's transition, which is returned, and its new state's callback has run.
 
         The state is assigned before the callback runs. What a callback raises is passed on, and leaves the model ahead
@@ -89,7 +103,7 @@ class StateMachine:
             raise IllegalTransitionError(model.id, model.state, event)
         return candidates[0][0]
 
-    def next_event(self, model: Model) -> str | None:
+    def next_event(self, model: Model) -> EventT | None:
         """Give the first event of the model's state, in chart order, whose guard agrees; None where none does.
 
         Transitions without a guard wait for somebody to fire them. Changes nothing.

@@ -18,6 +18,7 @@ from dts_fsm.statechart.definition import Chart, GuardDef, StateDef, TransitionD
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _CALLBACK = re.compile(rf"{_NAME.pattern}(?:\.{_NAME.pattern})*")
+_HEADER = re.compile(r"[ \t]*\[\[?([^\[\]]+)\]")
 _KINDS = {dict: "a table", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -36,6 +37,7 @@ def parse_chart(text: str, *, file: str) -> Chart:
     reader = _Reader(file)
     top = reader.record("the file", document, _DOCUMENT)
     chart = reader.record("[chart]", top["chart"], _CHART) if "chart" in top else {}
+    told = reader.record("[lint]", top["lint"], _LINT) if "lint" in top else {}
     states = reader.named("states", top.get("states", {}), _STATE)
     guards = reader.named("guards", top.get("guards", {}), _GUARD)
     transitions = [
@@ -45,7 +47,8 @@ def parse_chart(text: str, *, file: str) -> Chart:
     if reader.findings:
         raise StatechartError(f"{file} does not define a statechart:", reader.findings)
     return Chart(
-        **chart,
+        **{**chart, "everywhere": tuple(chart.get("everywhere", ()))},
+        ignored=told.get("ignore", {}),
         states=tuple(StateDef(**state) for state in states),
         guards=tuple(GuardDef(**{**guard, "excludes": tuple(guard.get("excludes", ()))}) for guard in guards),
         transitions=tuple(
@@ -59,7 +62,24 @@ def parse_chart(text: str, *, file: str) -> Chart:
             for transition in transitions
         ),
         file=file,
+        lines=_lines(text),
     )
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The lines of the tables' headers; none where a text of several lines might hold what looks like one."""
+    if '"""' in text or "'''" in text:
+        return {}
+    found: dict[str, int] = {}
+    transitions = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        if match := _HEADER.match(line):
+            name = ".".join(part.strip(" \t\"'") for part in match[1].split("."))
+            if name == "transitions":
+                transitions += 1
+                name += f".{transitions}"
+            found["lint" if name == "lint.ignore" else name] = number
+    return found
 
 
 def _kind_fault(kind: type, words: str) -> Callable[[Any], str | None]:
@@ -99,6 +119,13 @@ def _names_fault(value: Any) -> str | None:
     return f"names {', '.join(map(repr, repeated))} more than once" if repeated else None
 
 
+def _reasons_fault(value: Any) -> str | None:
+    if fault := _table_fault(value):
+        return fault
+    bare = [code for code, reason in value.items() if _sentence_fault(reason)]
+    return f"gives no reason for {', '.join(map(repr, bare))}" if bare else None
+
+
 @attrs.frozen
 class _Key:
     """What a key must hold: ``fault`` says what is wrong with a value, or None."""
@@ -112,8 +139,15 @@ _DOCUMENT = {
     "states": _Key(_table_fault),
     "guards": _Key(_table_fault, required=False),
     "transitions": _Key(_kind_fault(list, "tables written [[transitions]]")),
+    "lint": _Key(_table_fault, required=False),
 }
-_CHART = {"name": _Key(_name_fault), "initial": _Key(_name_fault), "description": _Key(_sentence_fault)}
+_CHART = {
+    "name": _Key(_name_fault),
+    "initial": _Key(_name_fault),
+    "description": _Key(_sentence_fault),
+    "everywhere": _Key(_names_fault, required=False),
+}
+_LINT = {"ignore": _Key(_reasons_fault, required=False)}
 _STATE = {
     "description": _Key(_sentence_fault),
     "enter": _Key(_callback_fault, required=False),

@@ -16,11 +16,21 @@ def chart_to_toml(chart: Chart) -> str:
         StatechartError: no file can define the chart, for it has names or texts that ``parse_chart`` refuses or UTF-8
             cannot write; every finding is listed.
     """
-    tables = [_table("[chart]", name=chart.name, initial=chart.initial, description=chart.description)]
+    tables = [
+        _table(
+            "[chart]",
+            name=chart.name,
+            initial=chart.initial,
+            description=chart.description,
+            everywhere=chart.everywhere or None,
+        )
+    ]
     if not chart.transitions:
         tables.insert(0, "transitions = []\n")
     if not chart.states:
         tables.append("[states]\n")
+    if chart.ignored:
+        tables.append(_table("[lint.ignore]", **{_key(code): reason for code, reason in chart.ignored.items()}))
     tables += (
         _table(
             f"[states.{_key(state.name)}]",
@@ -55,7 +65,7 @@ def chart_to_toml(chart: Chart) -> str:
     return text
 
 
-def _table(header: str, **values: object) -> str:
+def _table(header: str, /, **values: object) -> str:
     """The table with its keys; those whose value is None are left out."""
     lines = [f"{key} = {_value(value)}" for key, value in values.items() if value is not None]
     return "\n".join((header, *lines, ""))

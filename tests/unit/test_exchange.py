@@ -317,7 +317,7 @@ class TestCommands:
         result = self.run("import", file)
         assert (result.exit_code, result.stdout.startswith("[chart]\n")) == (1, True)
         assert "SC001 unknown state 'ajar'" in result.stderr
-        assert result.stderr.endswith("the chart was written, but cannot be used yet: 4 findings\n")
+        assert result.stderr.endswith("the chart was written, but cannot be used yet: 4 errors\n")
 
     @pytest.mark.parametrize("content", [b"<a", b"{", b"\xff\xfe<\x00", None])
     def test_a_file_that_cannot_be_read_is_an_error_of_one_line(self, tmp_path: Path, content: bytes | None) -> None:

@@ -105,9 +105,10 @@ def _undocumented(path: Path) -> Iterator[str]:
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
             continue
-        # the name of a migration says what it makes
-        migration = any("migrations" in ast.unparse(decorator) for decorator in node.decorator_list)
-        if ast.get_docstring(node) is None and not migration:
+        # the name of a migration says what it makes, and an overload is explained where the function is
+        decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+        plain = not any("migrations" in decorator or decorator == "overload" for decorator in decorators)
+        if ast.get_docstring(node) is None and plain:
             yield f"{where}: {node.name}"
 
 

@@ -119,7 +119,7 @@ def test_an_error_lists_every_finding_under_the_name_of_the_file() -> None:
     assert str(caught.value) == (
         "door.toml does not define a statechart:\n"
         "  door.toml: the file, key 'transitions': is missing\n"
-        "  door.toml: [chart], key 'nmae': is unknown; known are: name, initial, description\n"
+        "  door.toml: [chart], key 'nmae': is unknown; known are: name, initial, description, everywhere\n"
         "  door.toml: [chart], key 'name': is missing\n"
         "  door.toml: [chart], key 'initial': must be text, not a number\n"
         "  door.toml: [states.gone], key 'transitions': is unknown; known are: description, enter, deadline, final\n"
@@ -140,7 +140,7 @@ def test_an_empty_file_lacks_its_three_parts() -> None:
     [
         (
             "colour = 1\n" + CHART + STATES + TRANSITIONS,
-            "the file, key 'colour': is unknown; known are: chart, states, guards, transitions",
+            "the file, key 'colour': is unknown; known are: chart, states, guards, transitions, lint",
         ),
         ("chart = 1\n" + STATES + TRANSITIONS, "the file, key 'chart': must be a table, not a number"),
         ("[[chart]]\n" + STATES + TRANSITIONS, "the file, key 'chart': must be a table, not a list"),
@@ -237,3 +237,23 @@ def test_transitions_are_counted_from_one_in_the_order_of_the_file() -> None:
 def test_a_date_where_something_else_belongs_is_called_a_date() -> None:
     (finding,) = findings(CHART + STATES.replace("final = true", "final = 2027-01-15") + TRANSITIONS + GUARDS)
     assert finding == "door.toml: [states.gone], key 'final': must be true or false, not a date or time"
+
+
+def test_what_a_file_says_to_lint_ends_up_in_the_chart() -> None:
+    told = CHART + 'everywhere = ["remove", "slam"]\n[lint]\nignore = { SC016 = "It may stay." }\n'
+    chart = parse_chart(told + STATES + GUARDS + TRANSITIONS, file="door.toml")
+    assert (chart.everywhere, chart.ignored) == (("remove", "slam"), {"SC016": "It may stay."})
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ("everywhere = []", "[chart], key 'everywhere': must name at least one"),
+        ('everywhere = "remove"', "[chart], key 'everywhere': must be a list of names, not text"),
+        ("[lint]\nignore = 1", "[lint], key 'ignore': must be a table, not a number"),
+        ("[lint]\nignore = { SC014 = ' ', SC016 = 1 }", "[lint], key 'ignore': gives no reason for 'SC014', 'SC016'"),
+        ("[lint]\nquiet = true", "[lint], key 'quiet': is unknown; known are: ignore"),
+    ],
+)
+def test_what_lint_cannot_be_told_is_named(told: str, fault: str) -> None:
+    assert findings(f"{CHART}{told}\n{STATES}{TRANSITIONS.replace('guard', '#')}") == (f"door.toml: {fault}",)

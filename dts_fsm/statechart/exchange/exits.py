@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
@@ -53,6 +53,8 @@ def assemble(
     states: Sequence[StateDef],
     guards: Sequence[GuardDef],
     exits: Sequence[Exit],
+    everywhere: Sequence[str],
+    ignored: Mapping[str, str],
     file: str | None,
     findings: Sequence[str],
 ) -> Chart:
@@ -82,6 +84,8 @@ def assemble(
         states=tuple(states),
         guards=(*guards, *(GuardDef(name=guard, description=guard) for guard in asked if guard not in declared)),
         transitions=_joined(exits),
+        everywhere=tuple(everywhere),
+        ignored=ignored,
         file=file,
     )
     chart_to_toml(chart)

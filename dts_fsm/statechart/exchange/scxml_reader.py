@@ -5,6 +5,7 @@ What a chart cannot say is refused by its name, never passed over.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from xml.parsers import expat
@@ -41,6 +42,8 @@ def from_scxml(text: str, *, file: str | None = None) -> Chart:
         exits=[
             found for state in states for element in state.all("transition") for found in reader.exits(state, element)
         ],
+        everywhere=root.attributes.get("dts:everywhere", "").split(),
+        ignored=reader.ignored(root),
         file=file,
         findings=reader.findings,
     )
@@ -80,7 +83,7 @@ _REQUIRED = {
     "log": ("label", "expr"),
 }
 _OPTIONAL = {
-    "scxml": ("version", "datamodel", "binding", "name", "initial", "dts:description"),
+    "scxml": ("version", "datamodel", "binding", "name", "initial", "dts:description", "dts:everywhere", "dts:ignored"),
     "data": ("expr", "dts:excludes", "dts:description"),
     "state": ("dts:deadline", "dts:description"),
     "final": ("dts:deadline", "dts:description"),
@@ -157,6 +160,17 @@ class _Reader:
         name = element.value("id")
         excludes = tuple(element.attributes.get("dts:excludes", "").split())
         return GuardDef(name=name, description=element.description(name), excludes=excludes)
+
+    def ignored(self, root: _Element) -> dict[str, str]:
+        """Give the codes that lint is to ignore, with the reasons."""
+        try:
+            ignored = json.loads(root.attributes.get("dts:ignored", "{}"))
+        except (ValueError, RecursionError):
+            ignored = None
+        if isinstance(ignored, dict) and all(isinstance(reason, str) for reason in ignored.values()):
+            return ignored
+        self.find(root, "has a dts:ignored that is not a JSON object of codes and reasons")
+        return {}
 
     def exits(self, state: _Element, element: _Element) -> list[Exit]:
         """Give the transition, once for each of its events."""

@@ -9,6 +9,7 @@ Source: W3C, "State Chart XML (SCXML): State Machine Notation for Control Abstra
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -56,6 +57,8 @@ def _document(chart: Chart) -> Iterator[str]:
             "name": chart.name,
             "initial": chart.initial,
             "dts:description": _escaped(chart.description),
+            "dts:everywhere": " ".join(chart.everywhere) or None,
+            "dts:ignored": json.dumps(dict(chart.ignored)) if chart.ignored else None,
         },
         ">",
     )

@@ -35,7 +35,7 @@ def to_xstate(chart: Chart) -> str:
         id=chart.name,
         initial=chart.initial,
         description=chart.description,
-        meta=_meta(guards=guards),
+        meta=_meta(guards=guards, everywhere=list(chart.everywhere), ignored=dict(chart.ignored)),
         states={state.name: _state(chart, state) for state in chart.states},
     )
     return json.dumps(machine, indent=2, ensure_ascii=False) + "\n"
@@ -89,6 +89,7 @@ def from_xstate(text: str, *, file: str | None = None) -> Chart:
         raise StatechartError(f"{name} is not a valid JSON text:", (f"{name}: {exc}",)) from exc
     reader = _Reader(name)
     machine = reader.table("the machine", document, ("id", "initial", "description", "states", "meta"))
+    ours = reader.ours("", machine, "guards", "everywhere", "ignored")
     nodes = reader.table("states", machine.get("states", {}))
     states = [reader.state(state, node) for state, node in nodes.items()]
     return assemble(
@@ -96,8 +97,13 @@ def from_xstate(text: str, *, file: str | None = None) -> Chart:
         initial=reader.text("initial", machine.get("initial")),
         description=reader.text("description", machine.get("description", "imported")),
         states=states,
-        guards=reader.guards("meta", machine.get("meta", {})),
+        guards=[*reader.guards(f"meta.{OUR_KEY}.guards", ours.get("guards", {}))],
         exits=reader.exits,
+        everywhere=reader.names(f"meta.{OUR_KEY}.everywhere", ours.get("everywhere", [])),
+        ignored={
+            code: reader.text(f"meta.{OUR_KEY}.ignored.{code}", reason)
+            for code, reason in reader.table(f"meta.{OUR_KEY}.ignored", ours.get("ignored", {})).items()
+        },
         file=file,
         findings=reader.findings,
     )
@@ -150,7 +156,7 @@ class _Reader:
                 self._find(where, "has several entry actions: a state calls one callback at most")
             entry = entry[0] if entry else None
         enter = None if entry is None else self._named(f"{where}.entry", entry)
-        deadline = self._ours(where, found, "deadline").get("deadline")
+        deadline = self.ours(where, found, "deadline").get("deadline")
         for event, transitions in self.table(f"{where}.on", found.get("on", {})).items():
             several = transitions if isinstance(transitions, list) else [transitions]
             for number, transition in enumerate(several):
@@ -163,22 +169,21 @@ class _Reader:
             final=kind == "final",
         )
 
-    def guards(self, where: str, meta: Any) -> list[GuardDef]:
-        """Give the guards that the machine's ``meta`` declares."""
-        declared = self._ours("", {"meta": meta}, "guards").get("guards", {})
-        return list(self._declared(f"{where}.{OUR_KEY}.guards", declared))
+    def names(self, where: str, value: Any) -> tuple[str, ...]:
+        """Give the names of an array."""
+        if not isinstance(value, list):
+            self._find(where, "must be an array of names")
+            return ()
+        return tuple(self.text(where, name) for name in value)
 
-    def _declared(self, where: str, guards: Any) -> Iterator[GuardDef]:
+    def guards(self, where: str, guards: Any) -> Iterator[GuardDef]:
+        """Give the guards that an object declares."""
         for name, value in self.table(where, guards).items():
             found = self.table(f"{where}.{name}", value, ("description", "excludes"))
-            excludes = found.get("excludes", [])
-            if not isinstance(excludes, list):
-                self._find(f"{where}.{name}.excludes", "must be an array of names")
-                excludes = []
             yield GuardDef(
                 name=name,
                 description=self.text(f"{where}.{name}.description", found.get("description", name)),
-                excludes=tuple(self.text(f"{where}.{name}.excludes", other) for other in excludes),
+                excludes=self.names(f"{where}.{name}.excludes", found.get("excludes", [])),
             )
 
     def _take(self, source: str, event: str, value: Any, enter: str | None, where: str) -> None:
@@ -204,7 +209,7 @@ class _Reader:
                 target=target,
                 guard=None if guard is None else self._named(f"{where}.guard", guard),
                 description=self.text(f"{where}.description", found.get("description", event)),
-                order=self._order(where, self._ours(where, found, "order").get("order")),
+                order=self._order(where, self.ours(where, found, "order").get("order")),
                 where=f"{self._file}: {where}",
             )
         )
@@ -223,10 +228,10 @@ class _Reader:
         """The name of an action or a guard, which may stand in an object; it has no parameters."""
         return self.text(where, self.table(where, value, ("type",)).get("type") if isinstance(value, dict) else value)
 
-    def _ours(self, where: str, found: dict[str, Any], key: str) -> dict[str, Any]:
+    def ours(self, where: str, found: dict[str, Any], *keys: str) -> dict[str, Any]:
         """What is ours below ``meta``; whatever else stands there is somebody's own."""
         place = f"{where}.meta".lstrip(".")
-        return self.table(f"{place}.{OUR_KEY}", self.table(place, found.get("meta", {})).get(OUR_KEY, {}), (key,))
+        return self.table(f"{place}.{OUR_KEY}", self.table(place, found.get("meta", {})).get(OUR_KEY, {}), keys)
 
     def _find(self, where: str, fault: str) -> None:
         self.findings.append(f"{self._file}: {where}: {fault}")
