@@ -13,7 +13,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check packages exchange lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
+.PHONY: help demo test check packages exchange drawing lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,7 +38,7 @@ test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, bran
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
 
-check: packages exchange lint docs test simulate  ## everything that must hold before a change is merged
+check: packages exchange drawing lint docs test simulate  ## everything that must hold before a change is merged
 
 packages:  ## install the Debian packages that some tests use, or say which
 	.ci/debian-packages
@@ -46,18 +46,21 @@ packages:  ## install the Debian packages that some tests use, or say which
 exchange:  ## install XState for the tests, where there is Node
 	tests/exchange/node/install
 
+drawing:  ## install Mermaid for the tests, where there is Node
+	tests/drawing/node/install
+
 lint: $(STAMP)  ## lint, formatting, types, and whether the diagrams are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(BIN)/python -m dts_fsm.statechart.diagrams --check statecharts/diagrams
+	$(BIN)/python -m dts_fsm.statechart.drawing --check statecharts/diagrams
 
 format: $(STAMP)  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 diagrams: $(STAMP)  ## draw the statecharts again
-	$(BIN)/python -m dts_fsm.statechart.diagrams statecharts/diagrams
+	$(BIN)/python -m dts_fsm.statechart.drawing statecharts/diagrams
 
 docs: $(STAMP)  ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html

@@ -16,10 +16,12 @@ import click
 from dts_fsm import __version__
 from dts_fsm.cli.answers import explain, files, history, journal, list_transfers, status
 from dts_fsm.cli.catalogs import catalog
-from dts_fsm.cli.charts import diagram, lint
+from dts_fsm.cli.charts import lint
+from dts_fsm.cli.diagrams import diagram
 from dts_fsm.cli.exchange import export, import_
 from dts_fsm.cli.interruption import INTERRUPTED
 from dts_fsm.cli.logs import log_to_stderr
+from dts_fsm.cli.report import gantt, report
 from dts_fsm.cli.requests import cancel, create, resume, retry, suspend
 from dts_fsm.cli.service import run
 from dts_fsm.cli.shown import error_line, unwritable
@@ -31,7 +33,7 @@ from dts_fsm.errors import DtsError
 _COMMANDS = (
     *(transfer, catalog),
     *(run, create, status, watch, cancel, suspend, resume, retry),
-    *(list_transfers, history, files, explain, journal),
+    *(list_transfers, history, files, explain, journal, gantt, report),
     *(diagram, lint, export, import_, store),
 )
 

@@ -89,7 +89,7 @@ def backup(store: Path, target: Path) -> None:
     part = target.with_name(f".{target.name}.{uuid4().hex}.part")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with _reading(store) as source, contextlib.closing(sqlite3.connect(part)) as copy:
+        with reading(store) as source, contextlib.closing(sqlite3.connect(part)) as copy:
             source.backup(copy)
             # one file that can be moved about, without a log beside it; a store that opens it makes it WAL again
             copy.execute("PRAGMA journal_mode=DELETE").fetchall()
@@ -126,7 +126,7 @@ def check(store: Path) -> list[str]:
     if store.exists() and store.stat().st_size == 0:
         return ["the file is empty: it has nothing of a store; restore a backup, or remove it if it was never used"]
     try:
-        with _reading(store) as db:
+        with reading(store) as db:
             findings += _damage(db) or _emptiness(db)
             if not findings:
                 db.execute("BEGIN")  # one instant for all queries: a service may be changing what they read
@@ -198,7 +198,7 @@ def _connect(store: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _reading(store: Path) -> Iterator[sqlite3.Connection]:
+def reading(store: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that cannot write, to a file that is a store."""
     refuse_odd_file(store)
     if not store.exists():

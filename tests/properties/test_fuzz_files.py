@@ -14,8 +14,8 @@ from dts_fsm.databases.catalog_file import Catalog, parse_catalog, write_catalog
 from dts_fsm.databases.search import Query, specific_values
 from dts_fsm.databases.users import parse_users
 from dts_fsm.errors import DtsError
-from dts_fsm.statechart import CHARTS, StateMachine, chart_text, lint, load_chart_file, parse_chart
-from dts_fsm.statechart.diagrams import dot, mermaid
+from dts_fsm.statechart import CHARTS, Severity, StateMachine, chart_text, lint, load_chart_file, parse_chart
+from dts_fsm.statechart.drawing import Overlay, Picture, dot, markdown, mermaid, plantuml
 from tests.fuzzing import fuzz, limited, own_errors_only
 from tests.strategies import HOSTILE_JSON, JSON_WORDS, TEXTS, mutated, mutated_json
 
@@ -178,7 +178,7 @@ def test_any_users_file_is_read_or_refused(content: bytes, name: str, folder: Pa
 def test_any_chart_is_refused_or_runs_and_is_drawn(text: str, folder: Path) -> None:
     with own_errors_only(folder):
         chart = parse_chart(text, file="x.toml")
-        if lint(chart):
+        if any(finding.severity is Severity.ERROR for finding in lint(chart)):
             return
         callbacks = {state.enter: lambda model: None for state in chart.states if state.enter}
         machine = StateMachine(
@@ -187,8 +187,10 @@ def test_any_chart_is_refused_or_runs_and_is_drawn(text: str, folder: Path) -> N
         assert machine.chart == chart
         for current in (None, chart.initial):
             path = [("", "create", chart.initial), ("x", "y", "z")]
-            for draw in (mermaid, dot):
-                assert chart.initial in draw(chart, current=current, path=path)
+            picture = Picture.of(chart, Overlay.of_path(path, current))
+            assert chart.initial in {node.name for node in picture.nodes}
+            for draw in (mermaid, dot, plantuml, markdown):
+                assert draw(picture).endswith("\n")
 
 
 @fuzz(50)

@@ -12,8 +12,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from dts_fsm.errors import IllegalTransitionError, StatechartError
-from dts_fsm.statechart import CHARTS, Chart, StateMachine, TransitionDef, lint, load_chart, parse_chart
-from dts_fsm.statechart.diagrams import dot, mermaid
+from dts_fsm.statechart import CHARTS, Chart, Severity, StateMachine, TransitionDef, lint, load_chart, parse_chart
+from dts_fsm.statechart.drawing import Overlay, Picture, dot, markdown, mermaid, plantuml
+from dts_fsm.statechart.drawing.picture import LOOP
 from tests.strategies import agreeing_guards, any_charts, chart_toml, charts, rounds
 
 ALL_CHARTS = charts() | st.sampled_from([load_chart(name) for name in CHARTS])
@@ -42,6 +43,10 @@ def machine(chart: Chart) -> StateMachine:
         callbacks={state.enter: callback(state.enter) for state in chart.states if state.enter},
         guards={guard_.name: guard(guard_.name) for guard_ in chart.guards},
     )
+
+
+def errors(chart: Chart) -> list[str]:
+    return [str(finding) for finding in lint(chart) if finding.severity is Severity.ERROR]
 
 
 def possible(chart: Chart, state: str, agreeing: frozenset[str]) -> list[TransitionDef]:
@@ -91,7 +96,7 @@ def test_a_final_state_absorbs_every_event(data: st.DataObject) -> None:
 @given(st.data())
 @settings(deadline=None)
 def test_every_live_state_of_a_faultless_chart_is_on_a_way_from_the_beginning_to_an_end(data: st.DataObject) -> None:
-    chart = data.draw(ALL_CHARTS | any_charts().filter(lambda chart: not lint(chart)))
+    chart = data.draw(ALL_CHARTS | any_charts().filter(lambda chart: not errors(chart)))
     ways = {(source, t.target) for t in chart.transitions for source in t.sources}
     for _ in chart.states:
         ways |= {(a, d) for a, b in ways for c, d in ways if b == c}
@@ -103,12 +108,12 @@ def test_every_live_state_of_a_faultless_chart_is_on_a_way_from_the_beginning_to
 @given(any_charts())
 @settings(deadline=None)
 def test_any_chart_is_either_run_or_refused_with_every_finding(chart: Chart) -> None:
-    findings = lint(chart)
+    findings = errors(chart)
     event("faultless" if not findings else "faults")
     if findings:
         with pytest.raises(StatechartError) as caught:
             machine(chart)
-        assert findings == caught.value.findings
+        assert findings == [*caught.value.findings]
     else:
         assert chart == machine(chart).chart
 
@@ -116,7 +121,7 @@ def test_any_chart_is_either_run_or_refused_with_every_finding(chart: Chart) -> 
 @given(charts())
 @settings(deadline=None)
 def test_random_charts_have_no_fault(chart: Chart) -> None:
-    assert lint(chart) == ()
+    assert errors(chart) == []
 
 
 @given(st.data())
@@ -126,7 +131,7 @@ def test_a_chart_that_loses_one_part_that_it_needs_has_a_fault(data: st.DataObje
     part = data.draw(st.sampled_from(("states", "guards") if chart.guards else ("states",)))
     gone = data.draw(st.sampled_from(getattr(chart, part)))
     broken = attrs.evolve(chart, **{part: tuple(kept for kept in getattr(chart, part) if kept != gone)})
-    assert any(repr(gone.name) in finding for finding in lint(broken))
+    assert any(repr(gone.name) in finding for finding in errors(broken))
 
 
 @given(charts())
@@ -207,6 +212,8 @@ def mermaid_arrows(text: str) -> tuple[set[str], Arrows]:
         if match := re.fullmatch(r"(\w+) --> (\w+) : (.+)", line):
             for source in inside if match[1] == "ANY" else [match[1]]:
                 found += [(names[source], label, names[match[2]]) for label in match[3].split("<br/>")]
+        elif match := re.fullmatch(rf"(\w+) : {LOOP} (.+)", line):
+            found.append((names[match[1]], match[2], names[match[1]]))
     return set(names.values()), sorted(found)
 
 
@@ -218,15 +225,48 @@ def dot_arrows(text: str) -> tuple[set[str], Arrows]:
     for source, target, labels, rest in re.findall(r'^ +"(\w+)" -> "(\w+)" \[label="(.*?)"(.*)\]$', text, re.MULTILINE):
         for start in inside if "ltail=cluster_any" in rest else [source]:
             found += [(start, label.strip(), target) for label in labels.split("\\n")]
+    for state, notes in re.findall(r'^ +"(\w+)" \[label=<<b>\w+</b>(.*)>', text, re.MULTILINE):
+        found += [(state, label, state) for label in re.findall(rf">{LOOP} (.*?)</font>", notes)]
     return set(re.findall(r'^ +"(\w+)" \[label=<<b>', text, re.MULTILINE)), sorted(found)
+
+
+def plantuml_arrows(text: str) -> tuple[set[str], Arrows]:
+    """The states and arrows that a PlantUML text draws, those of the box for each state in it."""
+    lines = text.splitlines()
+    names = {id_: name for name, id_ in re.findall(r'^ *state "(\w+)" as (S\d+)', text, re.MULTILINE)}
+    inside = [id_ for _, id_ in re.findall(r'^  state "(\w+)" as (S\d+)', text, re.MULTILINE)]
+    found: Arrows = []
+    for line in lines:
+        if match := re.fullmatch(r"(\w+) --> (\w+) : (.+)", line):
+            for source in inside if match[1] == "ANY" else [match[1]]:
+                found += [(names[source], label, names[match[2]]) for label in match[3].split("\\n")]
+        elif match := re.fullmatch(rf" *(\w+) : {LOOP} (.+)", line):
+            found.append((names[match[1]], match[2], names[match[1]]))
+    return set(names.values()), sorted(found)
+
+
+def markdown_arrows(text: str) -> tuple[set[str], Arrows]:
+    """The states and transitions of the tables, those of several states for each of them."""
+    states, transitions = text.split("\n\n")
+    found: Arrows = []
+    for line in transitions.splitlines()[2:]:
+        cells = re.split(r"(?<!\\)\|", line)[1:-1]
+        sources, event_, guard, target, _ = (re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells)
+        label = f"{event_} [{guard}]" if guard else event_
+        found += [(source, label, target) for source in sources.split(", ")]
+    names = re.findall(r"^\| \*\*([\w\\]+)\*\*", states, re.MULTILINE)
+    return {name.replace("\\", "") for name in names}, sorted(found)
 
 
 @given(ALL_CHARTS)
 @settings(deadline=None)
 def test_a_picture_shows_every_state_and_every_arrow_once_and_nothing_else(chart: Chart) -> None:
     expected = ({state.name for state in chart.states}, arrows(chart))
-    assert expected == mermaid_arrows(mermaid(chart))
-    assert expected == dot_arrows(dot(chart))
+    picture = Picture.of(chart)
+    assert expected == mermaid_arrows(mermaid(picture))
+    assert expected == dot_arrows(dot(picture))
+    assert expected == plantuml_arrows(plantuml(picture))
+    assert expected == markdown_arrows(markdown(picture))
 
 
 @given(st.data())
@@ -239,7 +279,8 @@ def test_a_picture_of_a_machine_marks_what_it_walked_and_where_it_is(data: st.Da
             path.append((state, name, taken.target))
             state = taken.target
     walked = {name for _, _, name in path} - {state}
-    drawn = mermaid(chart, current=state, path=path)
+    picture = Picture.of(chart, Overlay.of_path(path, state))
+    drawn = mermaid(picture)
     ids = dict(re.findall(r"^ +(\w+) : (\w+)$", drawn, re.MULTILINE)) | {"": ""}
     marks = {kind: {ids[i] for i in listed.split(",")} for listed, kind in re.findall(r" class (\S+) (\w+)", drawn)}
     assert {"current": {state}} | ({"walked": walked} if walked else {}) == marks
@@ -249,6 +290,6 @@ def test_a_picture_of_a_machine_marks_what_it_walked_and_where_it_is(data: st.Da
         for _, label, target in mermaid_arrows(drawn)[1]
         if label.startswith("\N{CHECK MARK} ")
     }
-    drawn = dot(chart, current=state, path=path)
+    drawn = dot(picture)
     assert [state] == re.findall(r'"(\w+)" \[label=<.*fillcolor="#ffe08a"', drawn)
     assert walked == set(re.findall(r'"(\w+)" \[label=<.*fillcolor="#d7ecd9"', drawn))

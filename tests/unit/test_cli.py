@@ -18,7 +18,7 @@ from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.records import TransferRecord
 from dts_fsm.serialization import structure
 from dts_fsm.statechart import CHARTS, chart_text, load_chart
-from dts_fsm.statechart.diagrams import dot, mermaid
+from dts_fsm.statechart.drawing import WRITERS, Picture
 
 ORCID = "0000-0002-1825-0097"
 UNKNOWN_ID = "11111111-1111-4111-8111-111111111111"
@@ -306,9 +306,11 @@ class TestCatalog:
 
 class TestCharts:
     @pytest.mark.parametrize("name", CHARTS)
-    @pytest.mark.parametrize(("form", "draw"), [("mermaid", mermaid), ("dot", dot)])
-    def test_each_chart_is_drawn_in_both_forms(self, run: Run, name: str, form: str, draw: Callable[..., str]) -> None:
-        assert run("diagram", name, "--format", form).stdout == draw(load_chart(name))
+    @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
+    @pytest.mark.parametrize("form", list(WRITERS))
+    def test_each_chart_is_drawn_in_each_form_and_theme(self, run: Run, name: str, form: str, theme: str) -> None:
+        expected = WRITERS[form](Picture.of(load_chart(name)), theme=theme)
+        assert run("diagram", name, "--format", form, "--theme", theme).stdout == expected
 
     def test_a_transfer_and_its_operations_are_marked(self, run: Run, done: dict[str, Any], tmp_path: Path) -> None:
         place = ("--transfer", done["id"], "--data-dir", done["state_dir"])
@@ -335,7 +337,7 @@ class TestCharts:
         ("old", "new", "finding"),
         [
             ('enter = "mover.begin"', 'enter = "mover.go"', "SC010 callback 'mover.go'"),
-            ('deadline = "active_deadline"', 'deadline = "lunch_deadline"', "state 'active': lunch_deadline"),
+            ('deadline = "active_deadline"', 'deadline = "lunch_deadline"', "SC018 deadline 'lunch_deadline'"),
             ('initial = "unknown"', 'initial = "nowhere"', "SC001 unknown state 'nowhere'"),
             ("[chart]", "[chart", "broken.toml"),
         ],

@@ -25,6 +25,7 @@ LAYERS = (
         "askers": "asks plug-ins while somebody waits, with a time-out",
         "manifest": "the text of a manifest",
         "registry": "finds the installed providers and makes what the configuration describes",
+        "report": "the page on an installation",
         "store": "rows in SQLite, and the contract of a store",
     },
     {"engine": "decides: the only writer of state"},
