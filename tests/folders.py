@@ -17,7 +17,7 @@ from uuid import uuid4
 import attrs
 
 from dts_fsm.endpoints.batches import Batch, batches
-from dts_fsm.endpoints.beneath import open_root
+from dts_fsm.endpoints.beneath import Sources, open_root
 from dts_fsm.endpoints.copying import CHUNK_BYTES, Copier
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer
 
@@ -54,12 +54,14 @@ class Place:
 
     def copy(self, file: FileTransfer, *, sync: bool = False) -> FileOutcome:
         source, folder = open_root(str(self.source)), open_root(str(self.destination))
+        sources = Sources(source)
         try:
-            outcome = Copier(source, self.advance).copy(file, folder=folder, part="part", sync=sync)
+            outcome = Copier(sources, self.advance).copy(file, folder=folder, name="file", part="part", sync=sync)
             if outcome.state is FileState.TRANSFERRED:
                 os.rename("part", "file", src_dir_fd=folder, dst_dir_fd=folder)
             return outcome
         finally:
+            sources.close()
             os.close(source)
             os.close(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -102,7 +101,7 @@ class Batch:
 
 def destination_folder(file: FileTransfer) -> str:
     """Give the folder, relative to the destination's root, in which the file is to be; "" for the root itself."""
-    return posixpath.dirname(normal_path(file.destination_path))
+    return normal_path(file.destination_path).rpartition("/")[0]
 
 
 def batches(

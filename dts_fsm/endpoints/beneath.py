@@ -131,6 +131,49 @@ def _replaced(folder: int, by: int) -> int:
     return by
 
 
+class Sources:
+    """Looks at files below a root, and opens them; those of one folder, one after the other, share the walk to it.
+
+    Args:
+        root: a file descriptor, which remains the caller's to close.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._folder: int | None = None
+        self._parts: list[str] = []
+
+    def open(self, path: str) -> int:
+        """Give a file descriptor of the regular file at ``path``; raises what ``found`` raises."""
+        *parts, name = components(path)
+        try:
+            return open_regular(self._enter(parts), name)
+        except (OSError, UnsafePathError):  # a link, or something wrong: what it is, the walk step by step says
+            return open_source(self._root, path)
+
+    def look(self, path: str) -> os.stat_result:
+        """Give the status of the regular file at ``path``; raises what ``found`` raises."""
+        *parts, name = components(path)
+        with suppress(OSError):
+            status = os.stat(name, dir_fd=self._enter(parts), follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                return status
+        with found(self._root, path) as (_, _, status):
+            return status
+
+    def _enter(self, parts: list[str]) -> int:
+        if self._folder is None or parts != self._parts:
+            self.close()
+            self._folder, self._parts = _walk(self._root, parts), parts
+        return self._folder
+
+    def close(self) -> None:
+        """No folder is open any more. Idempotent; the next file opens one again."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            os.close(folder)
+
+
 def open_regular(folder: int, name: str) -> int:
     """Give a file descriptor for reading the regular file ``name`` in ``folder``, without following a link or blocking.
 

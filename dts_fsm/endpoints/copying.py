@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from dts_fsm.endpoints.beneath import components, open_regular, open_source
+from dts_fsm.endpoints.beneath import Sources, open_regular
 from dts_fsm.endpoints.outcomes import SourceMissingError, TargetExistsError
 from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChangedError
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
@@ -26,22 +26,23 @@ class Copier:
     """Copies files of one source, one after the other, through one buffer: all the memory that any file needs.
 
     Args:
-        source: file descriptor of the source's root; it remains the caller's to close.
+        sources: opens the source's files; it remains the caller's to close.
         advance: called with the number of bytes of each chunk that was written, and with 0 for one that was only
             looked at; what it raises ends the copying.
     """
 
-    def __init__(self, source: int, advance: Callable[[int], None]) -> None:
-        self._source, self._advance = source, advance
+    def __init__(self, sources: Sources, advance: Callable[[int], None]) -> None:
+        self._sources, self._advance = sources, advance
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
-    def copy(self, file: FileTransfer, *, folder: int, part: str, sync: bool) -> FileOutcome:
+    def copy(self, file: FileTransfer, *, folder: int, name: str, part: str, sync: bool) -> FileOutcome:
         """Make ``part`` a complete and verified copy that is ready to be published, or find that the target is one.
 
         The copy has the source's permission bits and modification time. After an error there is no ``part``.
 
         Args:
             folder: file descriptor of the folder in which the target lies.
+            name: the target's name in it.
             part: a name beside the target that nobody else uses.
             sync: the content, of a target that was found as well, survives a power cut once this returns.
 
@@ -54,10 +55,10 @@ class Copier:
             TargetExistsError: the target has other content, and is never to be overwritten.
             OSError: what the operating system said.
         """
-        outcome = self.look(file, folder, sync=sync)
+        outcome = self.look(file, folder, name, sync=sync)
         if outcome is not None:
             return outcome
-        fd = _open(file, self._source)
+        fd = self._open(file)
         try:
             before = os.fstat(fd)
             if file.bytes is not None and file.bytes != before.st_size:
@@ -82,7 +83,7 @@ class Copier:
             id=file.id, state=FileState.TRANSFERRED, observed_bytes=before.st_size, observed_hash=str(checksum)
         )
 
-    def look(self, file: FileTransfer, folder: int, *, sync: bool) -> FileOutcome | None:
+    def look(self, file: FileTransfer, folder: int, name: str, *, sync: bool) -> FileOutcome | None:
         """Give the outcome SKIPPED if the target is there, right, and may stay, or None if the file is to be copied.
 
         Raises:
@@ -92,7 +93,7 @@ class Copier:
             OSError: what the operating system said.
         """
         try:
-            there = open_regular(folder, components(file.destination_path)[-1])
+            there = open_regular(folder, name)
         except FileNotFoundError:
             return None
         except PermissionError as error:  # it may be replaced all the same: that takes rights in the folder only
@@ -109,6 +110,12 @@ class Copier:
             os.close(there)
         return outcome
 
+    def _open(self, file: FileTransfer) -> int:
+        try:
+            return self._sources.open(file.source_path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceMissingError(f"{file.source_path}: there is no such file at the source") from error
+
     def _compare(self, file: FileTransfer, there: int) -> FileOutcome | None:
         size_bytes = os.fstat(there).st_size
         if file.bytes not in (None, size_bytes):
@@ -120,7 +127,7 @@ class Copier:
 
     def _digest_source(self, file: FileTransfer, size_bytes: int) -> Checksum | None:
         """Give the checksum of a source file of this size, or None if it has another size."""
-        fd = _open(file, self._source)
+        fd = self._open(file)
         try:
             before = os.fstat(fd)
             if before.st_size != size_bytes:
@@ -160,13 +167,6 @@ class Copier:
         if file.hash not in (None, observed):
             raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
         return observed
-
-
-def _open(file: FileTransfer, source: int) -> int:
-    try:
-        return open_source(source, file.source_path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceMissingError(f"{file.source_path}: there is no such file at the source") from error
 
 
 def _check_space(out: int, size_bytes: int) -> None:

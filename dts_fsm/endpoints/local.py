@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from dts_fsm.endpoints.batches import BATCH_FILES, always, batches
-from dts_fsm.endpoints.beneath import found, open_root
+from dts_fsm.endpoints.beneath import Sources, open_root
 from dts_fsm.endpoints.jobs import Job, Submit
 from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.endpoints.parts import clear
@@ -167,13 +167,15 @@ class LocalEndpoint:
         where = self._root
         try:
             root = open_root(self._root)
+            sources = Sources(root)
             try:
                 answer = {}
                 for descriptor in descriptors:
                     where = os.path.join(self._root, descriptor.path or "")
-                    answer[descriptor.id] = _is_staged(root, descriptor)
+                    answer[descriptor.id] = _is_staged(sources, descriptor)
                 return answer
             finally:
+                sources.close()
                 os.close(root)
         except OSError as error:
             kind = PermanentError if error.errno in _HOPELESS else TransientError
@@ -259,10 +261,9 @@ class LocalEndpoint:
         return self._pool.submit
 
 
-def _is_staged(root: int, descriptor: Descriptor) -> bool:
+def _is_staged(sources: Sources, descriptor: Descriptor) -> bool:
     try:
-        with found(root, descriptor.path or "") as (_, _, status):
-            return status.st_size == descriptor.bytes
+        return sources.look(descriptor.path or "").st_size == descriptor.bytes
     except (FileNotFoundError, NotADirectoryError, UnsafePathError):
         return False
     except OSError as error:

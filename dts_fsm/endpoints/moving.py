@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import errno
 import os
-import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import attrs
 
-from dts_fsm.endpoints.batches import Batch, CanceledError, Meter, destination_folder
-from dts_fsm.endpoints.beneath import components, make_folder, open_root
+from dts_fsm.endpoints.batches import Batch, CanceledError, Meter
+from dts_fsm.endpoints.beneath import Sources, components, make_folder, open_root
 from dts_fsm.endpoints.copying import Copier
 from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
 from dts_fsm.endpoints.outcomes import failure, failures
-from dts_fsm.endpoints.parts import new_part, sweep
+from dts_fsm.endpoints.parts import part_names, sweep
+from dts_fsm.endpoints.turns import Turn, Turns
 from dts_fsm.errors import ProviderError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer, Overwrite
-from dts_fsm.records.checks import normal_path
 
 _MIN_FILES_AT_ONCE = 5
 """Fewer files than this are synced one by one: they should not wait for what others write to the file system."""
@@ -32,24 +31,27 @@ _MAX_OPEN_FOLDERS = 32  # a worker's share of the 1,024 files that a process may
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def move_batch(batch: Batch, meter: Meter | None = None) -> list[FileOutcome]:
+def move_batch(batch: Batch, meter: Meter | None = None, turns: Turns | None = None) -> list[FileOutcome]:
     """Move the files, and give the outcome of each that was not prevented by a cancellation.
 
     One file's failure does not stop the others. The small files of a batch appear together: all are written under
     temporary names, made durable at once, and put in place. Safe to repeat after a crash, and beside a forgotten run
     of the same operation that still goes on: each run writes temporary files of its own and removes those of earlier
     ones. Only with a meter can it be canceled or held: it looks there after each chunk, and directly before it makes a
-    folder or puts a file in place.
+    folder or puts a file in place. With turns, several small files wait for theirs, and give it back while the disk
+    writes.
     """
     roots: list[int] = []
     try:
         for root in (batch.source_root, batch.destination_root):
             roots.append(open_root(root))  # noqa: PERF401 - what was opened before a failure is closed below
-        work = _Work(batch, meter or Meter(), *roots)
+        turn = Turn(turns if len(batch.files) >= _MIN_FILES_AT_ONCE else None)
+        work = _Work(batch, meter or Meter(), turn, *roots)
         try:
-            for file in batch.files:
-                work.move(file)
-            work.publish()
+            with turn:
+                for file in batch.files:
+                    work.move(file)
+                work.publish()
             return work.outcomes
         finally:
             work.discard()
@@ -80,6 +82,7 @@ class _Copied:
 
     file: FileTransfer
     folder: _Folder
+    name: str
     part: str | None
     outcome: FileOutcome
 
@@ -87,10 +90,12 @@ class _Copied:
 class _Work:
     """A batch under way."""
 
-    def __init__(self, batch: Batch, meter: Meter, source: int, destination: int) -> None:
+    def __init__(self, batch: Batch, meter: Meter, turn: Turn, source: int, destination: int) -> None:
         self.outcomes: list[FileOutcome] = []
-        self._batch, self._meter, self._destination = batch, meter, destination
-        self._copier = Copier(source, meter.advance)
+        self._batch, self._meter, self._turn, self._destination = batch, meter, turn, destination
+        self._sources = Sources(source)
+        self._copier = Copier(self._sources, meter.advance)
+        self._parts = part_names(batch.operation, batch.attempt)
         self._many = batch.durable and len(batch.files) >= _MIN_FILES_AT_ONCE
         self._new_folders = set(batch.new_folders)
         self._folders: dict[str, _Folder] = {}
@@ -99,13 +104,13 @@ class _Work:
     def move(self, file: FileTransfer) -> None:
         """Make a verified copy beside the target, or note why that is impossible; nothing once it is canceled."""
         before = self._meter.num_bytes
-        part = new_part(self._batch.operation, self._batch.attempt)
+        part = next(self._parts)
         try:
             self._meter.advance(0)
-            folder = self._open_folder(file)
-            outcome = self._copier.copy(
-                file, folder=folder.fd, part=part, sync=self._batch.durable and not folder.at_once
-            )
+            *parts, name = components(file.destination_path)
+            folder = self._open_folder(parts)
+            sync = self._batch.durable and not folder.at_once
+            outcome = self._copier.copy(file, folder=folder.fd, name=name, part=part, sync=sync)
         except CanceledError:
             self._meter.num_bytes = before
             return
@@ -114,15 +119,17 @@ class _Work:
             self.outcomes.append(failure(file, error))
             return
         self._meter.num_bytes = before + (outcome.observed_bytes or 0)
-        self._copied.append(_Copied(file, folder, None if outcome.state is FileState.SKIPPED else part, outcome))
+        self._copied.append(_Copied(file, folder, name, None if outcome.state is FileState.SKIPPED else part, outcome))
 
     def publish(self) -> None:
         """Make the copies durable and put them in place; only now are they counted."""
         arrived: list[_Copied] = []
         try:
-            self._sync_contents()
+            with self._turn.aside():
+                self._sync_contents()
             arrived = self._put_in_place()
-            self._sync_names(arrived)
+            with self._turn.aside():
+                self._sync_names(arrived)
             self._check_root()
         except OSError as error:  # nobody knows which of them are there, and would survive a power cut
             self.outcomes += failures((copied.file for copied in arrived or self._copied), error)
@@ -143,14 +150,14 @@ class _Work:
         for folder in self._folders.values():
             os.close(folder.fd)
         self._folders.clear()
+        self._sources.close()
 
-    def _open_folder(self, file: FileTransfer) -> _Folder:
-        path = destination_folder(file)
+    def _open_folder(self, parts: Sequence[str]) -> _Folder:
+        path = "/".join(parts)
         if (known := self._folders.get(path)) is not None:
             return known
         if len(self._folders) >= _MAX_OPEN_FOLDERS:
             self.publish()
-        parts = components(path) if path else ()
         fd = make_folder(self._destination, parts, before=self._meter.hold)
         try:
             folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, self._many and syncs_at_once(fd))
@@ -186,7 +193,7 @@ class _Work:
     def _placed(self, copied: _Copied) -> _Copied:
         if copied.part is None:
             return copied
-        folder, name = copied.folder.fd, posixpath.basename(normal_path(copied.file.destination_path))
+        folder, name = copied.folder.fd, copied.name
         self._meter.hold()
         if copied.file.overwrite is not Overwrite.NEVER:
             os.rename(copied.part, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -194,7 +201,7 @@ class _Work:
         try:
             _rename_to_nothing(copied.part, name, folder)
         except FileExistsError:  # it appeared after the look: perhaps from a forgotten run of the same operation
-            found = self._copier.look(copied.file, folder, sync=self._batch.durable)
+            found = self._copier.look(copied.file, folder, name, sync=self._batch.durable)
             if found is None:  # and it has gone again
                 raise
             if self._batch.durable:

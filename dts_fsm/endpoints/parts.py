@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from dts_fsm.endpoints.batches import destination_folder
@@ -13,9 +14,10 @@ from dts_fsm.errors import UnsafePathError
 from dts_fsm.records import FileTransfer
 
 
-def new_part(operation: str, attempt: str) -> str:
-    """Give a name that no other file has; operation and attempt are those of the batch."""
-    return f"{_prefix(operation)}{attempt}-{secrets.token_hex(8)}.part"
+def part_names(operation: str, attempt: str) -> Iterator[str]:
+    """Give names that no other file has, one after the other; operation and attempt are those of the batch."""
+    unique = f"{_prefix(operation)}{attempt}-{secrets.token_hex(8)}"
+    return (f"{unique}-{number}.part" for number in itertools.count())
 
 
 def sweep(folder: int, operation: str, *, but: str | None = None) -> None:

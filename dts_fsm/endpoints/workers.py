@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 
 from dts_fsm.endpoints.batches import Batch, Meter
 from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.turns import Turns
 from dts_fsm.records import FileOutcome
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Workers:
         self._lock = threading.Lock()
         self._closed = False
         self._waiting: SimpleQueue[_Work | None] = SimpleQueue()
+        self._turns = Turns(num_threads)
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True) for number in range(num_threads)
         ]
@@ -85,7 +87,7 @@ class Workers:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                outcomes = move_batch(batch, meter)
+                outcomes = move_batch(batch, meter, self._turns)
             except BaseException as error:  # noqa: BLE001, RUF100 - the job makes failed files of whatever it is
                 future.set_exception(error)
             else:

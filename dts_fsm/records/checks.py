@@ -146,14 +146,15 @@ def path_fault(path: str) -> str | None:
         return f"the path {path!r} has control characters"
     if path.startswith("/"):
         return f"the path {path!r} is absolute: paths are relative to the endpoint's root"
-    parts = path.split("/")
+    parts = set(path.split("/"))
     if ".." in parts:
         return f"the path {path!r} leads upwards ('..')"
-    if not any(part not in ("", ".") for part in parts):
+    if parts <= {"", "."}:
         return f"the path {path!r} names no file"
     return None
 
 
 def normal_path(path: str) -> str:
     """The path without empty and ``.`` components, so that equal places have equal names."""
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
+    parts = path.split("/")
+    return "/".join(part for part in parts if part not in ("", ".")) if "" in parts or "." in parts else path

@@ -282,25 +282,18 @@ def test_a_folder_that_is_swapped_for_a_link_between_look_and_open_leads_nowhere
     batch = place.batch(file)
     root = getattr(place, side)
     folder = root / "a" if swapped == "a" else root / "a" / "b"
-    real_stat, real_open = os.stat, os.open
+    real_open = os.open
 
     def swap() -> None:
         if not folder.is_symlink():
             folder.rename(root / "aside")
             folder.symlink_to(place.outside if swapped == "a" else place.outside / "b")
 
-    def late_stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
-        status = real_stat(path, *args, **kwargs)
-        if path == swapped and side == "source":
-            swap()
-        return status
-
     def late_open(path: Any, *args: Any, **kwargs: Any) -> int:
-        if path == swapped and side == "destination":
+        if path == swapped:
             swap()
         return real_open(path, *args, **kwargs)
 
-    monkeypatch.setattr(os, "stat", late_stat)
     monkeypatch.setattr(os, "open", late_open)
     (outcome,) = move_batch(batch)
     monkeypatch.undo()
@@ -375,7 +368,7 @@ def test_a_fifo_that_takes_a_files_place_after_the_look_does_not_block(
 
     def late_stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
         status = real_stat(path, *args, **kwargs)
-        if path == "file" and stat.S_ISREG(status.st_mode) and next(looks) == 1:  # after the second look at the source
+        if path == "file" and stat.S_ISREG(status.st_mode) and next(looks) == 0:  # after the first look at the source
             (place.source / "file").unlink()
             os.mkfifo(place.source / "file")
         return status
@@ -435,10 +428,10 @@ def test_nothing_is_renamed_before_its_content_is_durable_and_nothing_told_befor
 
     real_copy = Copier.copy
 
-    def copy(copier: Copier, file: FileTransfer, *, folder: int, part: str, sync: bool) -> FileOutcome:
+    def copy(copier: Copier, file: FileTransfer, *, folder: int, name: str, part: str, sync: bool) -> FileOutcome:
         if not sync:
             unsynced.add(part)
-        return real_copy(copier, file, folder=folder, part=part, sync=sync)
+        return real_copy(copier, file, folder=folder, name=name, part=part, sync=sync)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", rename)
