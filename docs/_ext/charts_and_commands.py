@@ -1,7 +1,7 @@
 """Directives that write parts of pages while they are built, from what the package itself says.
 
-``{states} transfer`` and ``{transitions} transfer`` are the tables of a chart, ``{commands}`` is the help of every
-command. So these pages cannot fall behind the code.
+``{commands}`` is the help of every command; those of ``chart_pages`` tell of the statecharts. So these pages cannot
+fall behind the code.
 """
 
 from __future__ import annotations
@@ -11,70 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import chart_pages
 import click
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
 from dts_fsm.cli.main import main
-from dts_fsm.statechart import load_chart
-
-
-def _table(head: list[str], rows: list[list[str]], widths: list[int]) -> nodes.table:
-    """A table; text in backquotes is literal."""
-    group = nodes.tgroup(cols=len(head))
-    group += [nodes.colspec(colwidth=width) for width in widths]
-    group += nodes.thead("", _row(head))
-    group += nodes.tbody("", *(_row(row) for row in rows))
-    return nodes.table("", group, classes=["colwidths-given"])
-
-
-def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *_inline(cell))) for cell in cells))
-
-
-def _inline(text: str) -> Iterator[nodes.Node]:
-    for number, part in enumerate(text.split("`")):
-        if part:
-            yield nodes.literal(part, part) if number % 2 else nodes.Text(part)
-
-
-class States(Directive):
-    """The states of a chart."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Give the table."""
-        rows = []
-        for state in load_chart(self.arguments[0]).states:
-            notes = [f"calls `{state.enter}` on entry"] if state.enter else []
-            notes += [f"deadline `{state.deadline}`"] if state.deadline else []
-            notes += ["final"] if state.final else []
-            rows.append([f"`{state.name}`", state.description, "; ".join(notes)])
-        return [_table(["state", "what it means", "beside that"], rows, [15, 50, 35])]
-
-
-class Transitions(Directive):
-    """The transitions of a chart, in the order in which they are tried."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Give the table."""
-        chart = load_chart(self.arguments[0])
-        guards = {guard.name: guard.description for guard in chart.guards}
-        rows = [
-            [
-                f"`{transition.event}`",
-                ", ".join(f"`{source}`" for source in transition.sources),
-                f"`{transition.target}`",
-                transition.description,
-                f"`{transition.guard}`: {guards[transition.guard]}" if transition.guard else "",
-            ]
-            for transition in chart.transitions
-        ]
-        return [_table(["event", "from", "to", "when", "guard"], rows, [10, 20, 12, 29, 29])]
 
 
 class Commands(Directive):
@@ -165,8 +108,9 @@ def _bare(_app: Sphinx, _what: str, _name: str, found: object, _options: object,
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx, and have docstrings prepared before napoleon sees them."""
-    app.add_directive("states", States)
-    app.add_directive("transitions", Transitions)
+    app.add_directive("states", chart_pages.States)
+    app.add_directive("transitions", chart_pages.Transitions)
+    app.add_directive("each-state", chart_pages.EachState)
     app.add_directive("commands", Commands)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", _prepare, priority=400)

@@ -1,8 +1,10 @@
 """The documentation is true: its commands and programs run, its tables are complete, its links lead somewhere.
 
 A page with commands or programs is run from top to bottom in a folder of its own: ``console`` blocks line by line,
-``python`` blocks in one namespace, a ``yaml`` block whose first line is ``# NAME.yaml`` is saved under that name, and a
-``text`` block is what the program above it printed. ``...`` stands for any text.
+``python`` blocks in one namespace, a block whose first line is ``# NAME.yaml`` or ``# NAME.py`` is saved under that
+name, and a ``text`` block is what the program above it printed. ``...`` stands for any text. A command that ends in
+``&`` runs until the page has ended. The port 8000 is another one that is free. What a ``toml`` block that begins with
+``# pyproject.toml`` offers is offered from there on, as if the package had been installed.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import doctest
 import io
 import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,38 +34,19 @@ import dts_fsm
 from dts_fsm.cli.main import main
 from dts_fsm.config import Config, ServiceConfig
 from dts_fsm.config.keys import DATABASE_KEYS, DATABASE_OPTIONS, ENDPOINT_KEYS, ENDPOINT_OPTIONS
+from tests.pages import CHECKOUT, DOCS, Block, blocks, without_blocks
 
-CHECKOUT = Path(__file__).parents[2]
-DOCS = CHECKOUT / "docs"
 PAGES = sorted(
     path for path in (*CHECKOUT.glob("*.md"), *DOCS.rglob("*.md")) if "_build" not in path.relative_to(CHECKOUT).parts
 )
 
-_FENCE = re.compile(r"^( *)```+ *(\{?[\w-]*\}?)[^\n]*\n(.*?)^\1```+ *$", re.M | re.S)
-_SERVICE = re.compile(r"(?P<command>dts-fsm run \S+) 2>(?P<log>\S+) &$")
+_SERVICE = re.compile(r"(?P<command>[^>]+) (?P<output>2>|>)(?P<log>\S+)(?: 2>&1)? &$")
+_PORT = re.compile(r"\b8000\b")
 _TIMEOUT_S = 60.0
-
-
-@attrs.frozen
-class Block:
-    """A fenced block of a page: the word after the fence, its text, and the line where it begins."""
-
-    kind: str
-    text: str
-    line: int
 
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def blocks(path: Path) -> list[Block]:
-    """Give the fenced blocks of a page, in order."""
-    text = _read(path)
-    return [
-        Block(match[2], match[3].replace("\n" + match[1], "\n"), text.count("\n", 0, match.start()) + 1)
-        for match in _FENCE.finditer(text)
-    ]
 
 
 def _name(path: Path) -> str:
@@ -99,13 +85,16 @@ class Session:
         program = 'from dts_fsm.cli.main import main\nmain(prog_name="dts-fsm")\n'
         script.write_text(f"#!{sys.executable}\n{program}", encoding="utf-8")
         script.chmod(0o755)
-        path = os.pathsep.join((str(CHECKOUT), os.environ.get("PYTHONPATH", ""))).rstrip(os.pathsep)
+        self._packages = folder / "packages"
+        path = os.pathsep.join(
+            (str(self.folder), str(self._packages), str(CHECKOUT), os.environ.get("PYTHONPATH", ""))
+        ).rstrip(os.pathsep)
         for name in ("COLUMNS", "DTS_FSM_CONFIG", "DTS_FSM_DATA_DIR", "DTS_FSM_ORCID"):
             monkeypatch.delenv(name, raising=False)
         self._settings = {
             "HOME": str(folder),
             "LC_ALL": "C",
-            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join((str(commands), str(Path(sys.executable).parent), os.environ["PATH"])),
             "PYTHONPATH": path,
             "USER": "ada",
             "XDG_STATE_HOME": str(folder / "states"),
@@ -115,10 +104,17 @@ class Session:
         self._namespace: dict[str, Any] = {"__name__": "__main__"}
         self._printed = ""
         self._services: list[subprocess.Popen[str]] = []
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
 
     def follow(self, block: Block) -> None:
         """Do what the block says, and compare what it shows."""
+        block = attrs.evolve(block, text=_PORT.sub(str(self._port), block.text))
         match block.kind:
+            case "yaml" | "python" if block.save(self.folder):
+                return
+            case "toml" if block.text.startswith("# pyproject.toml\n"):
+                self._install(tomllib.loads(block.text)["project"])
             case "console":
                 for command, expected in _commands(block.text):
                     self._compare(block, expected, self._run(command))
@@ -129,8 +125,20 @@ class Session:
                 self._printed = printed.getvalue()
             case "text":
                 self._compare(block, block.text, self._printed)
-            case "yaml" if name := re.match(r"# (\w+\.yaml)\n", block.text):
-                (self.folder / name[1]).write_text(block.text, encoding="utf-8")
+
+    def _install(self, project: dict[str, Any]) -> None:
+        """Its metadata are found where those of installed packages are; its modules are in the reader's folder."""
+        name, version = project["name"], project["version"]
+        metadata = self._packages / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
+        offers = [
+            f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+            for group, entries in project["entry-points"].items()
+        ]
+        (metadata / "entry_points.txt").write_text("\n".join(offers), encoding="utf-8")
 
     def _run(self, command: str) -> str:
         for shown, actual in self.ids.items():
@@ -139,7 +147,7 @@ class Session:
             self._settings |= dict(setting.split("=", 1) for setting in command.split()[1:])
             return ""
         if match := _SERVICE.match(command):
-            return self._serve(match["command"], match["log"])
+            return self._serve(match["command"], match["log"], says_when_ready=match["output"] == "2>")
         done = subprocess.run(
             ["bash", "-c", command],
             env=os.environ | self._settings,
@@ -151,26 +159,37 @@ class Session:
         )
         return done.stdout
 
-    def _serve(self, command: str, log: str) -> str:
-        with (self.folder / log).open("w", encoding="utf-8") as stderr:
+    def _serve(self, command: str, log: str, *, says_when_ready: bool) -> str:
+        """The service is ready: it wrote a line, or it listens where its log has its output, too."""
+        with (self.folder / log).open("w", encoding="utf-8") as output:
             service = subprocess.Popen(
-                command.split(),
+                shlex.split(command),
                 env=os.environ | self._settings,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
+                stdout=subprocess.PIPE if says_when_ready else output,
+                stderr=output,
                 text=True,
-                executable=str(self.folder.parent / "bin" / "dts-fsm"),
             )
         self._services.append(service)
-        assert service.stdout is not None
-        return service.stdout.readline()
+        if service.stdout is not None:
+            return service.stdout.readline()
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1.0).close()
+            except OSError:
+                if service.poll() is not None or time.monotonic() > deadline_s:
+                    said = (self.folder / log).read_text(encoding="utf-8")
+                    pytest.fail(f"{command} does not serve:\n{said}")
+                time.sleep(0.02)
+            else:
+                return ""
 
     def _compare(self, block: Block, expected: str, actual: str) -> None:
         for shown, came in zip(_UUID.findall(expected), _UUID.findall(actual), strict=False):
             self.ids.setdefault(shown, came)
         for shown, came in self.ids.items():
             actual = actual.replace(came, shown)
-        actual = actual.replace(str(self.folder), "/home/ada/work")
+        actual = actual.replace(str(self.folder), "/home/ada/work").replace(f":{self._port}", ":8000")
         for pattern, word in _UNFORESEEN:
             expected, actual = pattern.sub(word, expected), pattern.sub(word, actual)
         if not _CHECKER.check_output(expected, actual, _FLAGS):
@@ -210,21 +229,6 @@ def test_a_page_that_says_something_else_would_be_found(session: Session) -> Non
     session.follow(Block("text", "one ...\n", 2))
     with pytest.raises(pytest.fail.Exception, match="the block in line 3 says"):
         session.follow(Block("text", "one 3\n", 3))
-
-
-def test_the_database_that_a_page_shows_passes_the_suite(tmp_path: Path) -> None:
-    programs = [block.text for block in blocks(DOCS / "how-to" / "plug-ins.md") if block.kind == "python"]
-    wanted = [text for text in programs if "class " in text]
-    (tmp_path / "test_instrument.py").write_text("\n\n".join(wanted), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 # Every block of a kind
@@ -320,7 +324,7 @@ _TEST = re.compile(r"`(?P<file>[\w/]+\.py)::(?P<names>[\w:]+)`")
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_within_the_checkout_lead_somewhere(page: Path) -> None:
-    text = _FENCE.sub("", _read(page))
+    text = without_blocks(_read(page))
     targets = {target for target in _LINK.findall(text) if "://" not in target}
     assert set() == {target for target in targets if not (page.parent / target).exists()}
 
