@@ -6,13 +6,15 @@ import time
 from datetime import datetime
 from uuid import UUID
 
-from dts_fsm.engine.guards import EXPIRE
-from dts_fsm.engine.operations import trouble
+from dts_fsm.engine.explanation import explain
+from dts_fsm.engine.reasons import Facts
 from dts_fsm.errors import NotRunningError, SpecificationError, StoreError, TransferNotFoundError, WaitTimeoutError
+from dts_fsm.interfaces import Clock
+from dts_fsm.lanes import lane_of
 from dts_fsm.records import (
-    EventVerdict,
     Explanation,
     FileRecord,
+    FileState,
     HistoryRecord,
     JournalRecord,
     TransferRecord,
@@ -21,13 +23,18 @@ from dts_fsm.records import (
 )
 from dts_fsm.records.checks import check_seconds, is_unicode, shown
 from dts_fsm.running import Running
-from dts_fsm.store import time_of
+from dts_fsm.store import SqliteStore, Store, TransferRow
+from dts_fsm.store.maintenance import is_scheduled
+
+_MAX_FILES_READ = 10_000
+"""Of how many files a transfer may have for those that are not staged to be named: to read them takes 0.1 s."""
 
 
 class Inquiries:
     """The asking half of ``Orchestrator``: nothing here changes anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._running: Running | None = None
 
     @property
@@ -117,31 +124,22 @@ class Inquiries:
         running = self._require()
         uuid = uuid_of(transfer_id)
         rowid = running.store.rowid(uuid)
+        requested = running.store.requested(rowid)
         row = running.store.load([rowid]).get(rowid)
         if row is None:
             raise TransferNotFoundError(uuid)
-        times = [time for time in (row.due_at, *(op.due_at for op in row.operations)) if time is not None]
-        troubled = row.state == "failed" or any(row.message.startswith(trouble(op)) for op in row.operations)
-        return Explanation(
-            transfer_id=uuid,
-            state=row.state,
-            description=running.engine.machine.chart.state(row.state).description,
-            requested=running.store.requested(rowid) or (row.wanted if row.wanted != EXPIRE else "") or None,
-            next_poll_at=time_of(min(times)) if times else None,
-            deadline_at=None if row.deadline_at is None else time_of(row.deadline_at),
-            last_error=row.message if troubled else None,
-            events=tuple(
-                EventVerdict(
-                    event=transition.event,
-                    target=transition.target,
-                    guard=transition.guard or "",
-                    possible=possible,
-                    description=transition.description,
-                )
-                for transition, possible in running.engine.machine.verdicts(row)
-            ),
-            operations=tuple(running.store.operations(rowid)),
+        facts = Facts(
+            row=row,
+            now=self._clock.time(),
+            timing=running.engine.timing,
+            operation_chart=running.engine.operations.machine.chart,
+            requested=requested,
+            unstaged=_unstaged(running.store, row),
+            num_to_move=_num_to_move(running.store, row),
+            crowded=_crowded(running, row),
+            scheduled=_scheduled(running),
         )
+        return explain(running.engine, facts)
 
     def journal(
         self,
@@ -166,6 +164,33 @@ class Inquiries:
         if status not in (None, "succeeded", "failed", "canceled"):
             raise SpecificationError(f"there is no status {shown(status)}: there are succeeded, failed and canceled")
         return self._require().store.journal(start, stop, status=status, limit=limit)
+
+
+def _unstaged(store: Store, row: TransferRow) -> list[str]:
+    """The files that wait to be staged, by name where they are not too many."""
+    if not row.num_unstaged or row.completed_at is not None or row.num_files > _MAX_FILES_READ:
+        return []
+    return [file.id for file in store.files(row.rowid) if file.state is FileState.UNSTAGED]
+
+
+def _num_to_move(store: Store, row: TransferRow) -> dict[str, int]:
+    if not any(op.kind == "move" and op.due_at is not None for op in row.operations):
+        return {}
+    return {source.endpoint: source.num_files for source in store.stored(row.rowid).sources}
+
+
+def _crowded(running: Running, row: TransferRow) -> set[int] | None:
+    """The operations whose lanes take no further calls; None where another process makes the calls."""
+    if running.scheduler is None or not running.scheduler.leading:
+        return None
+    full = running.scheduler.full_lanes()
+    return {op.rowid for op in row.operations if lane_of(op.kind, op.endpoint) in full}
+
+
+def _scheduled(running: Running) -> bool | None:
+    if running.scheduler is not None and running.scheduler.leading:
+        return True
+    return is_scheduled(running.store.path) if isinstance(running.store, SqliteStore) else None
 
 
 def _check_limit(limit: object) -> None:

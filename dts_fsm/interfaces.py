@@ -173,9 +173,9 @@ class Database(Protocol):
 class Handler(Protocol):
     """Does the work of one state of a transfer: stager (staging), mover (active), manifestor (finalizing).
 
-    It may have two things more. ``follow(transfer, request)`` gives the operations that are to be begun after one of
+    It may have three things more. ``follow(transfer, request)`` gives the operations that are to be begun after one of
     its operations has succeeded, pure as ``begin`` is. ``guards`` maps names that a chart uses to predicates on a
-    transfer's row.
+    transfer's row, and ``reasons`` the same names to functions of the row that say in a sentence why not.
     """
 
     def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Literal, Self
 from uuid import UUID
+from weakref import WeakSet
 
 import attrs
 
@@ -22,6 +24,7 @@ from dts_fsm.errors import (
     NothingToRetryError,
     PermissionDeniedError,
     SpecificationError,
+    StoreError,
 )
 from dts_fsm.inquiries import Inquiries, uuid_of
 from dts_fsm.interfaces import Clock, Database, Endpoint, Handler
@@ -34,6 +37,7 @@ from dts_fsm.records import (
 )
 from dts_fsm.records.checks import check_seconds, is_unicode, shown
 from dts_fsm.running import Parts, Running, assemble
+from dts_fsm.statechart import Chart
 from dts_fsm.store import Admission, Store
 
 _log = logging.getLogger(__name__)
@@ -43,17 +47,34 @@ MAX_KEY_LENGTH = 1000
 """Of an idempotency key, in characters: it is a name, not a document."""
 
 
+_started: WeakSet[Orchestrator] = WeakSet()
+
+
+def _forget_what_the_parent_runs() -> None:
+    """After a fork the child has the objects, but neither the threads nor a right to the files of what the parent runs.
+
+    So there it does not run. What is inherited is kept, for to close it would be heard of in the parent.
+    """
+    for dts in _started:
+        dts._inherited, dts._running, dts._lock = dts._running, None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_what_the_parent_runs)
+
+
 class Orchestrator(Inquiries):
     """Orchestrates transfers; a context manager that starts on entry and stops on exit.
 
     All methods are safe to call from any thread. Times are aware UTC datetimes, sizes are bytes. Two orchestrators may
     live in one process; those of one ``data_dir``, in any process, share one store, and one of them at a time is its
-    scheduler.
+    scheduler. In the child of a fork an orchestrator that its parent runs does not run.
 
     Args:
         config: see ``Config``.
         databases, endpoints: by name, instead of those that the configuration describes.
         handlers: by name ("stager", "mover", "manifestor"): each replaces the package's own.
+        charts: "transfer" and "operation": each replaces the package's own. The states of a transfer's chart are among
+            those of ``TransferStatusCode``; an operation's chart has the states and events of the package's own.
         store: instead of an SQLite file in ``data_dir``; it remains the caller's to close.
         executor: moves the bytes of local endpoints instead of their own threads; it remains the caller's.
         clock: what everything that decides reads the time from.
@@ -66,6 +87,7 @@ class Orchestrator(Inquiries):
         databases: Mapping[str, Database] | None = None,
         endpoints: Mapping[str, Endpoint] | None = None,
         handlers: Mapping[str, Handler] | None = None,
+        charts: Mapping[str, Chart] | None = None,
         store: Store | None = None,
         executor: Executor | None = None,
         clock: Clock | None = None,
@@ -76,12 +98,14 @@ class Orchestrator(Inquiries):
             databases=databases,
             endpoints=endpoints,
             handlers=handlers or {},
+            charts=charts or {},
             store=store,
             executor=executor,
             clock=self._clock,
         )
         self._lock = threading.Lock()
-        super().__init__()
+        self._inherited: Running | None = None
+        super().__init__(self._clock)
 
     # Life
 
@@ -115,6 +139,7 @@ class Orchestrator(Inquiries):
                     running.scheduler.start()
                 on_fault.pop_all()
             self._running = running
+            _started.add(self)
 
     def stop(self, timeout_s: float | None = None) -> None:
         """Requests are refused; the tick in progress has finished, and unfinished transfers wait in the store.
@@ -135,6 +160,24 @@ class Orchestrator(Inquiries):
             closing = threading.Thread(target=running.resources.close, name="dts-stop", daemon=True)
             closing.start()
             closing.join(None if ends_at is None else max(ends_at - time.monotonic(), 0.1))
+
+    def upgrade(self) -> None:
+        """Every live transfer in the store goes on under the present statecharts; nothing else is done to any.
+
+        To be called while this orchestrator does not run. ``start`` does the same at first, so there is no need to.
+
+        Raises:
+            AlreadyRunningError: it runs.
+            StoreChartError: some are in states that the charts do not have; nothing was changed.
+            ConfigurationError, StoreError: as ``start``; or another process carries out the store's transfers.
+        """
+        with self._lock:
+            if self._running is not None:
+                raise AlreadyRunningError
+            running = assemble(self.config, self._parts, schedule=True)
+            with running.resources:
+                if running.scheduler is not None and not running.scheduler.lead():
+                    raise StoreError("another process carries out the store's transfers: stop it first")
 
     def __enter__(self) -> Self:
         self.start()

@@ -25,6 +25,7 @@ from dts_fsm.planner import Planner
 from dts_fsm.records import Overwrite
 from dts_fsm.registry import build_databases, build_endpoints
 from dts_fsm.scheduler import Scheduler
+from dts_fsm.statechart import Chart
 from dts_fsm.store import SqliteStore, Store
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Parts:
     databases: Mapping[str, Database] | None
     endpoints: Mapping[str, Endpoint] | None
     handlers: Mapping[str, Handler]
+    charts: Mapping[str, Chart]
     store: Store | None
     executor: Executor | None
     clock: Clock
@@ -131,7 +133,13 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
             "manifestor": Manifestor(places, endpoint=service_endpoint, folder=settings.manifest_dir),
             **parts.handlers,
         }
-        engine = Engine(handlers, Timing(settings), functools.lru_cache(1000)(store.stored))
+        engine = Engine(
+            handlers,
+            Timing(settings),
+            functools.lru_cache(1000)(store.stored),
+            transfer_chart=parts.charts.get("transfer"),
+            operation_chart=parts.charts.get("operation"),
+        )
         hub = Hub(store)
         stack.callback(hub.stop)
         scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made) if schedule else None

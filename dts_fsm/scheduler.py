@@ -25,7 +25,7 @@ from dts_fsm.errors import StoreChartError, StoreError, StoreLeaseLostError
 from dts_fsm.interfaces import Clock, Handler
 from dts_fsm.lanes import Call, Dispatcher, Verb, lane_of
 from dts_fsm.records import FileRecord, Operation
-from dts_fsm.store import Change, OperationRow, Store, TransferRow, time_of
+from dts_fsm.store import Change, OperationRow, RequestRow, Store, TransferRow, time_of
 
 _log = logging.getLogger(__name__)
 
@@ -163,11 +163,7 @@ class Scheduler:
         for rowid, row in rows.items():
             operations = {operation.rowid: operation for operation in row.operations}
             heard = [(operations[number], answer) for number, answer in answers.get(rowid, ()) if number in operations]
-            try:
-                not_before = self._no_deadline_before if row.updated_at < self._in_office_since else 0.0
-                change = self._engine.decide(row, now, answers=heard, requests=requests[rowid], not_before=not_before)
-            except Exception as error:
-                change = self._complain(row, error, now)
+            change = self._decided(row, now, heard, requests[rowid])
             if _has_news(change):
                 changes.append(change)
         if changes:
@@ -228,6 +224,19 @@ class Scheduler:
                 self._in_flight.pop(number, None)
                 answers[transfer].append((number, call.answers[operation.id]))
         return answers
+
+    def _decided(
+        self,
+        row: TransferRow,
+        now: float,
+        answers: Sequence[tuple[OperationRow, Answer]] = (),
+        requests: Sequence[RequestRow] = (),
+    ) -> Change:
+        not_before = self._no_deadline_before if row.updated_at < self._in_office_since else 0.0
+        try:
+            return self._engine.decide(row, now, answers=answers, requests=requests, not_before=not_before)
+        except Exception as error:
+            return self._complain(row, error, now)
 
     def _complain(self, row: TransferRow, error: Exception, now: float) -> Change:
         self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
@@ -395,6 +404,10 @@ class Scheduler:
         """True while this process is the scheduler of the store."""
         return self._leading
 
+    def full_lanes(self) -> frozenset[str]:
+        """Give the names of the lanes that take no further calls now, but cancellations."""
+        return self._dispatcher.full_lanes()
+
     def in_office(self) -> bool:
         """True while this process is the scheduler and no other can have become it, not even if it stood still.
 
@@ -442,7 +455,21 @@ class Scheduler:
         self._bring_forward(now)
         self._hear_first(now)
         self._fence(self.in_office)
+        self._carry_over()
         _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
+
+    def _carry_over(self) -> None:
+        """Let what was made under other charts go on under the present ones, before anything else is done."""
+        transfer, operation = (self._engine.charts[machine].fingerprint for machine in ("transfer", "operation"))
+        if all(fingerprint in (transfer, operation) for _, fingerprint, _ in self._store.charts()):
+            return
+        last = number = 0
+        while rowids := self._store.outdated(transfer, operation, last, _CLAIM):
+            last, now = rowids[-1], self._clock.time()
+            self._write([self._decided(row, now) for row in self._store.load(rowids).values()], now)
+            self._published()
+            number += len(rowids)
+        _log.info("carried over to changed statecharts", extra={"action": "upgrade", "num_transfers": number})
 
     def _lease_from(self, now: float) -> float:
         """The monotonic time at which a lease ends that is renewed with this time, which has passed already."""

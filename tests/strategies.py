@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from dts_fsm.records import Checksum, Descriptor, Specification, User
 from dts_fsm.records.specification import DESCRIPTOR_KEYS
-from dts_fsm.statechart import Chart, GuardDef, StateDef, TransitionDef
+from dts_fsm.statechart import Chart, GuardDef, MigrationDef, StateDef, TransitionDef
 
 T = TypeVar("T")
 
@@ -75,6 +75,14 @@ def charts(draw: st.DrawFn) -> Chart:
         transitions=tuple(
             TransitionDef(event=event, sources=tuple(starts), target=target, guard=guard, description=draw(SENTENCES))
             for (event, target, guard), starts in draw(st.permutations(list(sources.items())))
+        ),
+        migrations=tuple(
+            MigrationDef(
+                fingerprint=fingerprint,
+                states=draw(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(live), max_size=2)),
+                description=draw(SENTENCES),
+            )
+            for fingerprint in draw(st.sets(st.text("0123456789abcdef", min_size=16, max_size=16), max_size=2))
         ),
     )
 
@@ -166,6 +174,12 @@ def chart_toml(chart: Chart) -> str:
                 )
                 for transition in chart.transitions
             ),
+            *(
+                f"[[migrations]]\nfrom = {json.dumps(migration.fingerprint)}\n"
+                f"description = {json.dumps(migration.description, ensure_ascii=False)}\n[migrations.states]\n"
+                + "".join(f"{old} = {json.dumps(new)}\n" for old, new in migration.states.items())
+                for migration in chart.migrations
+            ),
         )
     )
 
@@ -243,6 +257,8 @@ def _values(hint: Any, name: str) -> st.SearchStrategy[Any]:
         return st.none() | _values(arguments[0], name)
     if hint is int:
         return st.integers(0, 2**62)
+    if hint is float:
+        return st.floats(0, 2**62)
     if hint is str:
         named = name in ("id", "handler", "kind", "endpoint") or name.endswith("_path")
         return st.text(min_size=1 if named else 0)

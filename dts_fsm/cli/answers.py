@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from dts_fsm.cli.arguments import ID, TEXT, stored_number
 from dts_fsm.cli.options import Place, json_option, place_options
 from dts_fsm.cli.outcome import reason
 from dts_fsm.cli.shown import console, emit_json, printable, share, show_facts, show_table, size, styled, when
-from dts_fsm.records import Explanation, FileState, TransferStatusCode
+from dts_fsm.records import EventVerdict, Explanation, FileState, TransferStatusCode
 from dts_fsm.serialization import unstructure
+from dts_fsm.statechart.texts import duration
 
 _WIDE = 110
 """From so many columns on there is room for what one can do without."""
+
+_MAX_OPERATIONS = 5
+"""Of how many operations it is shown what each of their events waits for."""
 
 _id_argument = click.argument("transfer_id", metavar="ID", type=ID)
 
@@ -159,25 +165,30 @@ def explain(place: Place, transfer_id: str, as_json: bool) -> None:
 
 
 def _show_explanation(answer: Explanation) -> None:
-    to = console()
+    to, now = console(), answer.asked_at
+    scheduler = {True: "works on this store", False: "none works on this store: nothing happens", None: None}
     show_facts(
         to,
         [
             ("transfer", answer.transfer_id),
             ("state", styled(answer.state)),
+            ("in short", Text(printable(answer.summary), style="bold")),
             ("which means", answer.description),
             ("asked for", answer.requested),
             ("last error", answer.last_error),
-            ("looked at next", when(answer.next_poll_at)),
-            ("fails after", when(answer.deadline_at)),
+            ("looked at next", _when_and_how_far(answer.next_poll_at, now)),
+            ("next deadline", _next_deadline(answer)),
+            ("scheduler", scheduler[answer.scheduled] if answer.next_poll_at else None),
         ],
     )
     if answer.events:
         to.print(Text("\nwhat can happen here"))
-        for verdict in answer.events:
-            guard = f" [{verdict.guard}]" if verdict.guard else ""
-            now = "now" if verdict.possible else "not yet"
-            to.print(Text(printable(f"  {verdict.event} -> {verdict.target}{guard}: {now}. {verdict.description}")))
+        _show_events(to, answer.events)
+    for waiting in answer.live_operations[:_MAX_OPERATIONS]:
+        to.print(Text("\n" + printable(waiting.summary)))
+        _show_events(to, waiting.events)
+    if len(answer.live_operations) > _MAX_OPERATIONS:
+        to.print(Text(f"\nwhat {len(answer.live_operations) - _MAX_OPERATIONS:,} more operations wait for: see --json"))
     if answer.operations:
         to.print(Text("\noperations"))
         show_table(
@@ -189,6 +200,41 @@ def _show_explanation(answer: Explanation) -> None:
             ],
             whole=("kind", "state"),
         )
+
+
+def _show_events(to: Console, events: Sequence[EventVerdict]) -> None:
+    show_facts(to, [(f"  {verdict.event} -> {verdict.target}", _said(verdict)) for verdict in events])
+
+
+def _said(verdict: EventVerdict) -> str:
+    if not verdict.possible:
+        return f"no: {verdict.why}"
+    return verdict.why or "yes: the next tick takes it"
+
+
+def _when_and_how_far(time: datetime | None, now: datetime | None) -> str:
+    if time is None or now is None:
+        return when(time)
+    away_s = (time - now).total_seconds()
+    if abs(away_s) < 1:
+        return f"{when(time)} (now)"
+    return f"{when(time)} ({f'in {duration(away_s)}' if away_s > 0 else f'{duration(-away_s)} ago'})"
+
+
+def _next_deadline(answer: Explanation) -> str:
+    """The deadline that comes first: the state's, or that of a cancellation."""
+    kinds = {operation.id: operation for operation in answer.operations}
+    found = [
+        (waiting.deadline_at, f"{kinds[waiting.id].kind} at {kinds[waiting.id].endpoint} is given up")
+        for waiting in answer.live_operations
+        if waiting.deadline_at is not None
+    ]
+    if answer.deadline_at is not None:
+        found.append((answer.deadline_at, f"the transfer fails ({answer.deadline})"))
+    if not found:
+        return ""
+    time, what = min(found)
+    return f"{_when_and_how_far(time, answer.asked_at)}: {what}"
 
 
 def _time(text: str) -> datetime:

@@ -6,36 +6,55 @@ import errno
 import io
 import os
 import sys
+from collections import UserDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from traceback import walk_tb
 from typing import Any
 
 import click
 
 from dts_fsm import __version__
-from dts_fsm.cli.answers import explain, files, history, journal, list_transfers, status
-from dts_fsm.cli.catalogs import catalog
-from dts_fsm.cli.charts import lint
-from dts_fsm.cli.diagrams import diagram
-from dts_fsm.cli.exchange import export, import_
 from dts_fsm.cli.interruption import INTERRUPTED
 from dts_fsm.cli.logs import log_to_stderr
-from dts_fsm.cli.report import gantt, report
-from dts_fsm.cli.requests import cancel, create, resume, retry, suspend
-from dts_fsm.cli.service import run
 from dts_fsm.cli.shown import error_line, unwritable
-from dts_fsm.cli.stores import store
-from dts_fsm.cli.transfer import transfer
-from dts_fsm.cli.watching import watch
 from dts_fsm.errors import DtsError
 
-_COMMANDS = (
-    *(transfer, catalog),
-    *(run, create, status, watch, cancel, suspend, resume, retry),
-    *(list_transfers, history, files, explain, journal, gantt, report),
-    *(diagram, lint, export, import_, store),
-)
+_HOMES = {
+    "transfer": "transfer:transfer",
+    "catalog": "catalogs:catalog",
+    "run": "service:run",
+    "create": "requests:create",
+    "status": "answers:status",
+    "watch": "watching:watch",
+    "cancel": "requests:cancel",
+    "suspend": "requests:suspend",
+    "resume": "requests:resume",
+    "retry": "requests:retry",
+    "list": "answers:list_transfers",
+    "history": "answers:history",
+    "files": "answers:files",
+    "explain": "answers:explain",
+    "replay": "replay:replay_history",
+    "journal": "answers:journal",
+    "gantt": "report:gantt",
+    "report": "report:report",
+    "diagram": "diagrams:diagram",
+    "lint": "charts:lint",
+    "export": "exchange:export",
+    "import": "exchange:import_",
+    "store": "stores:store",
+}
+"""Where the commands are, in the order in which they are needed."""
+
+
+class _WhenAsked(UserDict[str, Any]):
+    """The commands by their names. Each is imported when it is first asked for: ``lint`` needs no SQLite store."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = resolve_name(f"dts_fsm.cli.{super().__getitem__(name)}")
+        return command
 
 
 class _InterruptedError(click.ClickException):
@@ -93,7 +112,7 @@ def _told(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, commands=_WhenAsked(_HOMES), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dts-fsm")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -106,7 +125,3 @@ def main(ctx: click.Context) -> None:
             # a terminal that cannot show a character is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     ctx.with_resource(log_to_stderr())
-
-
-for _command in _COMMANDS:
-    main.add_command(_command)

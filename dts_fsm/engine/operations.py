@@ -8,12 +8,15 @@ from uuid import uuid4
 
 from dts_fsm.engine.guards import ENDED, operation_guards
 from dts_fsm.engine.timing import Timing
-from dts_fsm.errors import PermanentError, ProviderError
+from dts_fsm.errors import PermanentError, ProviderError, StoreChartError
 from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationRequest, OperationStatus
 from dts_fsm.statechart import Chart, OperationEvent, StateMachine
 from dts_fsm.store.rows import Change, HistoryEntry, OperationRow, TransferRow, time_of
 
 _log = logging.getLogger(__name__)
+
+UPGRADE = "upgrade"
+"""The event in the history by which a machine came from another chart to the present one."""
 
 _NO_PROGRESS = "it has made no progress since"
 
@@ -51,6 +54,23 @@ class OperationEngine:
         row.operations.append(operation)
         change.new_operations.append(operation)
         change.history.append(HistoryEntry(operation, "create", "", chart.initial, now))
+
+    def carry(self, change: Change, operation: OperationRow, now: float) -> None:
+        """Let an operation that was begun under another chart go on under the present one; its history says so."""
+        chart = self.machine.chart
+        if operation.chart == chart.fingerprint or operation.due_at is None:
+            return
+        former, source = operation.chart, operation.state
+        target = chart.carried(former, source)
+        if target is None:
+            raise StoreChartError(
+                f"the statechart 'operation' has no state {source!r}, in which one is that was begun under the chart "
+                f"{former}, and no migration from there"
+            )
+        operation.state, operation.chart, operation.dirty = target, chart.fingerprint, True
+        operation.due_at = min(operation.due_at, now)
+        message = upgraded(former, chart.fingerprint)
+        change.history.append(HistoryEntry(operation, UPGRADE, source, target, now, message, operation.reason))
 
     def submit(self, change: Change, operation: OperationRow, now: float) -> None:
         """Record the intention to hand the operation over."""
@@ -227,6 +247,11 @@ class OperationEngine:
         operation.due_at = None if ended else now if due_at is None else due_at
         reason = operation.reason if ended else reason
         change.history.append(HistoryEntry(operation, event, source, operation.state, now, message, reason))
+
+
+def upgraded(former: str, present: str) -> str:
+    """What the history says of a machine that came from one chart to another, by their fingerprints."""
+    return f"from chart {former} to {present}"
 
 
 def trouble(operation: OperationRow) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from uuid import uuid4
 
 from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, latest, live, partly_moved, transfer_guards
-from dts_fsm.engine.operations import Answer, OperationEngine, trouble
+from dts_fsm.engine.operations import UPGRADE, Answer, OperationEngine, trouble, upgraded
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import StoreChartError
 from dts_fsm.interfaces import Handler
@@ -39,11 +39,15 @@ class Engine:
 
     Args:
         handlers: by the names that the transfer chart's callbacks use: ``mover.begin`` is the ``begin`` of "mover". A
-            handler may offer further guards in an attribute ``guards`` (name -> predicate on the transfer's row), and
-            say in a method ``follow(transfer, request)`` what is to be begun after an operation that has succeeded.
+            handler may offer further guards in an attribute ``guards`` (name -> predicate on the transfer's row), say
+            why these say no in an attribute ``reasons`` (name -> function that gives a sentence for the row), and in a
+            method ``follow(transfer, request)`` what is to be begun after an operation that has succeeded.
         timing: polls, back-off and deadlines.
         stored: gives what never changes of a transfer, by row id.
         transfer_chart, operation_chart: other charts than the package's own.
+
+    Attributes:
+        reasons: by the guards that handlers offer: what says why they say no, or None where nothing does.
 
     Raises:
         StatechartError: a chart has faults, or asks for callbacks or guards that nobody offers; all are listed.
@@ -62,9 +66,12 @@ class Engine:
         self._timing, self._stored, self._handlers = timing, stored, handlers
         self._callbacks: dict[str, Callback] = {"journal.record": _record}
         guards: dict[str, Guard] = dict(transfer_guards(keep=timing.settings.partial == "keep"))
+        self.reasons: dict[str, Callable[[TransferRow], str] | None] = {}
         for name, handler in handlers.items():
             self._callbacks[f"{name}.begin"] = partial(self._begin, handler)
             guards |= getattr(handler, "guards", {})
+            self.reasons |= dict.fromkeys(getattr(handler, "guards", {}))
+            self.reasons |= getattr(handler, "reasons", {})
         chart = transfer_chart or load_chart("transfer")
         self.machine = StateMachine(chart, callbacks=self._callbacks, guards=guards)
         self.operations = OperationEngine(operation_chart or load_chart("operation"), timing)
@@ -77,8 +84,18 @@ class Engine:
             for state in (*transition.sources, transition.target)
         }
 
+    @property
+    def charts(self) -> Mapping[str, Chart]:
+        """The charts that run: "transfer" and "operation"."""
+        return {"transfer": self.machine.chart, "operation": self.operations.machine.chart}
+
+    @property
+    def timing(self) -> Timing:
+        """Polls, back-off and deadlines, as they were given."""
+        return self._timing
+
     def check(self, charts: Iterable[tuple[str, str, str]]) -> None:
-        """Refuse a store whose rows are in states that the charts do not have.
+        """Refuse a store whose rows are in states that the charts neither have nor have a migration for.
 
         Args:
             charts: machine ("transfer" or "operation"), fingerprint and state of all that lives, as the store has it.
@@ -86,19 +103,19 @@ class Engine:
         Raises:
             StoreChartError: each stranded state is named.
         """
-        present = {"transfer": self.machine.chart, "operation": self.operations.machine.chart}
         stranded = sorted(
             {
                 f"{machine} in state {state!r} (made under the chart {fingerprint})"
                 for machine, fingerprint, state in charts
-                if state not in present[machine].live_states
+                if self.charts[machine].carried(fingerprint, state) is None
             }
         )
         if stranded:
             raise StoreChartError(
                 "the store has transfers that the present statecharts could never end: "
                 + "; ".join(stranded)
-                + ". Let them end under the charts that created them, and change the charts then"
+                + ". Let them end under the charts that created them, or add [[migrations]] that say where they go on; "
+                "`dts-fsm store upgrade --plan` lists all of them"
             )
 
     def admit(self, plan: Plan, now: float) -> Change:
@@ -156,6 +173,7 @@ class Engine:
         change = Change(transfer=row, requests=[request.rowid for request in requests])
         if row.completed_at is not None:
             return change
+        self._carry(change, now)
         for request in requests:
             self._request(row, request.kind)
         self._expire(row, now, not_before)
@@ -172,6 +190,7 @@ class Engine:
         right is left as it is.
         """
         change = Change(transfer=row)
+        self._carry(change, now)
         for operation in row.operations:
             ended = operation.state in ENDED
             if ended is not (operation.due_at is None):
@@ -223,6 +242,44 @@ class Engine:
         if row.stored is None:
             row.stored = self._stored(row.rowid)
         return row.stored
+
+    def _carry(self, change: Change, now: float) -> None:
+        """Let a transfer that was made under other charts go on under the present ones; its history says so.
+
+        Raises:
+            StoreChartError: nothing says where.
+        """
+        row, chart = change.transfer, self.machine.chart
+        for operation in row.operations:
+            self.operations.carry(change, operation, now)
+        if row.chart == chart.fingerprint or row.completed_at is not None:
+            return
+        former, source = row.chart, row.state
+        found = {name: chart.carried(former, name) for name in (row.state, row.suspended_from) if name}
+        self.check(("transfer", former, name) for name in found)
+        row.state = found[source] or source
+        row.suspended_from = found.get(row.suspended_from) or ""
+        for operation in row.operations:
+            phase = chart.carried(former, operation.phase) or operation.phase
+            operation.dirty = operation.dirty or phase != operation.phase
+            operation.phase = phase
+        row.chart, row.dirty = chart.fingerprint, True
+        state = chart.state(row.state)
+        if row.state != source:
+            row.message = state.description
+            if not any(t.event == "suspend" and t.target == row.state for t in chart.transitions):
+                row.suspended_from = ""
+            if row.wanted in (SUSPEND, RESUME) and row.state not in self._suspendable:
+                row.wanted = ""
+            self._enter(row, now, since=now)
+            if state.enter is not None:
+                self._callbacks[state.enter](row)
+        elif row.wanted != EXPIRE:
+            row.deadline_at = self._timing.deadline_at(state.deadline, row.updated_at)
+            row.due_at = row.deadline_at = self._timing.extended(row, state.deadline)
+        change.history.append(
+            HistoryEntry(None, UPGRADE, source, row.state, now, upgraded(former, chart.fingerprint), row.reason)
+        )
 
     def _settle(self, change: Change, now: float, not_before: float = 0.0) -> None:
         """Take every transition that can be taken now, and hand over what is due."""

@@ -3,6 +3,7 @@
 from dts_fsm.records.answers import (
     EventVerdict,
     Explanation,
+    OperationExplanation,
     OperationRecord,
     Plan,
     SearchFileStatus,
@@ -20,6 +21,7 @@ from dts_fsm.records.operations import (
     SourceSummary,
     Transfer,
 )
+from dts_fsm.records.replay import Departure, DepartureKind, Replay, ReplayedMachine, Stays
 from dts_fsm.records.specification import (
     Descriptor,
     Destination,
@@ -42,6 +44,8 @@ from dts_fsm.records.status import (
 
 __all__ = [
     "Checksum",
+    "Departure",
+    "DepartureKind",
     "Descriptor",
     "Destination",
     "EventVerdict",
@@ -56,17 +60,21 @@ __all__ = [
     "Message",
     "Operation",
     "OperationCode",
+    "OperationExplanation",
     "OperationRecord",
     "OperationRequest",
     "OperationStatus",
     "Overwrite",
     "Plan",
+    "Replay",
+    "ReplayedMachine",
     "SearchFileStatus",
     "SearchParameters",
     "SearchResults",
     "SourceSummary",
     "Specification",
     "StagingStatus",
+    "Stays",
     "Transfer",
     "TransferRecord",
     "TransferStatus",

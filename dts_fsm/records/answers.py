@@ -86,13 +86,15 @@ class Plan:
 
 @attrs.frozen(kw_only=True)
 class EventVerdict:
-    """Whether an event of the statechart could happen now.
+    """Whether an event of the statechart could happen now, and what it waits for.
 
     Attributes:
         event, target: the transition; for resume the state it leads back to.
         guard: the guard's name, or "" where there is none.
-        possible: the guard's verdict now.
+        possible: the guard's verdict now; True where there is no guard.
         description: the statechart's sentence on when it happens.
+        why: what it waits for: the facts because of which the guard says no, or, without a guard, who has to say that
+            it has happened; "" where nothing is left to wait for.
     """
 
     event: str
@@ -100,6 +102,7 @@ class EventVerdict:
     guard: str
     possible: bool
     description: str
+    why: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -123,17 +126,50 @@ class OperationRecord:
 
 
 @attrs.frozen(kw_only=True)
+class OperationExplanation:
+    """Why an operation that has not ended waits.
+
+    Attributes:
+        id: the operation, which is also in the explanation's ``operations``.
+        summary: how it stands, in a sentence: "move at tape is running (4 of 9 files), asked again in 28 s".
+        description: the statechart's sentence on its state.
+        late_s: for how long it has been due without an answer that was heard, or None: the provider does not answer,
+            its lane is full, or nobody schedules the store.
+        lane_full: whether the lane of its provider takes no further calls now, as too many wait or hang; None where
+            that is not known: the scheduler of the store is in another process.
+        deadline_at: when it is given up unless its provider acknowledges that it has stopped, or None.
+        events: each event that could happen in its state, with the verdict.
+    """
+
+    id: UUID
+    summary: str
+    description: str
+    late_s: float | None
+    lane_full: bool | None
+    deadline_at: datetime | None
+    events: tuple[EventVerdict, ...]
+
+
+@attrs.frozen(kw_only=True)
 class Explanation:
     """Why a transfer waits.
 
     Attributes:
         state: the state it is in, and ``description`` the statechart's sentence on it.
         requested: "cancel" or "suspend" where the user asked for it and it has not happened yet, else None.
-        next_poll_at: when the transfer or one of its operations is looked at next, or None once it has ended.
+        next_poll_at: when the transfer or one of its operations is looked at next, or None once it has ended. What a
+            user asks for is found earlier, by the next tick.
         deadline_at: when it fails unless something happens, or None.
         last_error: the latest error of it or of a live operation, or None.
         events: each event that could happen in this state, with the verdict.
         operations: all of its operations, oldest first.
+        summary: all of it in a sentence or two, for people.
+        message: the transfer's own: a sentence about the latest change or the present difficulty.
+        deadline: the setting that ``deadline_at`` comes from, or None.
+        scheduled: whether a process schedules the store; where none does, nothing happens. None where it is not known.
+        live_operations: what those wait for that have not ended, oldest first.
+        chart: the fingerprint of the chart that the transfer is under.
+        asked_at: when all this was so, aware UTC.
     """
 
     transfer_id: UUID
@@ -145,3 +181,10 @@ class Explanation:
     last_error: str | None
     events: tuple[EventVerdict, ...]
     operations: tuple[OperationRecord, ...]
+    summary: str = ""
+    message: str = ""
+    deadline: str | None = None
+    scheduled: bool | None = None
+    live_operations: tuple[OperationExplanation, ...] = ()
+    chart: str = ""
+    asked_at: datetime | None = None

@@ -6,7 +6,7 @@ import html
 import sys
 from collections.abc import Iterable, Sequence
 
-from dts_fsm.statechart.drawing.texts import short
+from dts_fsm.statechart.texts import short
 
 MAX_CELL = 160
 """Characters of a text in a table; the whole of it is shown when one points at it, and is in the store."""

@@ -15,7 +15,7 @@ from dts_fsm.report.markup import Html, element, folded, joined, paragraph, sect
 from dts_fsm.report.sections import chart_picture, id_of, number, size, when
 from dts_fsm.statechart import Chart
 from dts_fsm.statechart.drawing.gantt import Gantt, gantt_svg
-from dts_fsm.statechart.drawing.texts import duration
+from dts_fsm.statechart.texts import duration
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Nothing is loaded and no script runs, whatever a text should smuggle in."""

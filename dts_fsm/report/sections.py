@@ -11,7 +11,7 @@ from dts_fsm.records import Explanation
 from dts_fsm.records.statistics import StateStatistics, Statistics
 from dts_fsm.report.bars import Series, bars
 from dts_fsm.report.markup import Html, cut, element, folded, joined, paragraph, section, table, wide
-from dts_fsm.statechart.drawing.texts import duration
+from dts_fsm.statechart.texts import duration
 
 _MAX_OPERATIONS = 5
 """Of one transfer that waits."""

@@ -1,12 +1,13 @@
-"""Statecharts: read, checked and run. ``diagrams`` draws them; it is also a command, and so not imported here."""
+"""Statecharts: read, checked and run. ``drawing`` draws them."""
 
-from dts_fsm.statechart.definition import Chart, GuardDef, StateDef, TransitionDef
+from dts_fsm.statechart.definition import Chart, GuardDef, MigrationDef, StateDef, TransitionDef
 from dts_fsm.statechart.findings import RULES, Finding, Rule, Severity, refusals
 from dts_fsm.statechart.library import CHARTS, chart_text, load_chart, load_chart_file
 from dts_fsm.statechart.lint import check, lint
 from dts_fsm.statechart.literals import OperationEvent, OperationState, TransferEvent, TransferState
 from dts_fsm.statechart.machine import Callback, Guard, Model, StateMachine
 from dts_fsm.statechart.reader import parse_chart
+from dts_fsm.statechart.replay import replay
 
 __all__ = [
     "CHARTS",
@@ -16,6 +17,7 @@ __all__ = [
     "Finding",
     "Guard",
     "GuardDef",
+    "MigrationDef",
     "Model",
     "OperationEvent",
     "OperationState",
@@ -33,4 +35,5 @@ __all__ = [
     "load_chart_file",
     "parse_chart",
     "refusals",
+    "replay",
 ]

@@ -70,6 +70,20 @@ class TransitionDef:
 
 
 @attrs.frozen(kw_only=True)
+class MigrationDef:
+    """Where the states of a former chart are found in this one; those that are not named keep their names.
+
+    Attributes:
+        fingerprint: of the former chart.
+        states: by a former state's name, the name of a live state of this chart.
+    """
+
+    fingerprint: str
+    states: Mapping[str, str]
+    description: str
+
+
+@attrs.frozen(kw_only=True)
 class Chart(Generic[StateT_co, EventT_co]):
     """A statechart: what runs, is checked, is tested and is drawn. Everything is in the order of its file.
 
@@ -77,6 +91,7 @@ class Chart(Generic[StateT_co, EventT_co]):
     chart of which they are not known is a plain ``Chart``.
 
     Attributes:
+        migrations: how machines that were made under former charts go on under this one.
         everywhere: the events that each live state must have.
         ignored: the codes of lint's warnings that are no fault of this chart, each with the reason why.
         file: the file that it was read from, which findings name, or None. Charts from different files may be equal,
@@ -91,6 +106,7 @@ class Chart(Generic[StateT_co, EventT_co]):
     states: tuple[StateDef, ...]
     guards: tuple[GuardDef, ...]
     transitions: tuple[TransitionDef, ...]
+    migrations: tuple[MigrationDef, ...] = attrs.field(default=(), eq=False)
     everywhere: tuple[str, ...] = attrs.field(default=(), eq=False)
     ignored: Mapping[str, str] = attrs.field(factory=dict, eq=False)
     file: str | None = attrs.field(default=None, eq=False)
@@ -117,6 +133,18 @@ class Chart(Generic[StateT_co, EventT_co]):
             return self._transitions[state]
         except KeyError:
             raise self._unknown(state) from None
+
+    def carried(self, fingerprint: str, state: str) -> str | None:
+        """Give the live state in which a live machine of the chart with this fingerprint goes on.
+
+        Returns:
+            None where there is none: this chart has no such live state, and none of its migrations says another.
+        """
+        target = state
+        if fingerprint != self.fingerprint:
+            maps = [migration.states for migration in self.migrations if migration.fingerprint == fingerprint]
+            target = maps[0].get(state, state) if maps else state
+        return target if target in self.live_states else None
 
     @cached_property
     def live_states(self) -> tuple[StateT_co, ...]:

@@ -61,6 +61,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "SC018": _error("deadline that nobody offers"),
     "SC019": _warning("undocumented"),
     "SC020": _warning("silences what is not there"),
+    "SC021": _error("migration that leads nowhere"),
 }
 """By their codes, which stay the same through versions. SC000 is the reader's; the others are ``lint``'s."""
 

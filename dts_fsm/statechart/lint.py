@@ -45,6 +45,7 @@ def lint(
             _lives(chart, {*chart.everywhere, *everywhere}),
             _offers(chart, callbacks, guards, deadlines),
             _descriptions(chart),
+            _migrations(chart),
         )
     )
     told = chain(found, _stale(chart, {code for code, _, _ in found}))
@@ -229,12 +230,31 @@ def _descriptions(chart: Chart) -> Iterator[_Found]:
             (_arrow(number, part), part.event, part.description, f"transitions.{number}")
             for number, part in enumerate(chart.transitions, start=1)
         ),
+        *(
+            (f"[[migrations]] number {number}", part.fingerprint, part.description, f"migrations.{number}")
+            for number, part in enumerate(chart.migrations, start=1)
+        ),
     ]
     for what, name, description, place in described:
         if not description.strip():
             yield "SC019", f"{what} has no description", place
         elif _bare(description) == _bare(name):
             yield "SC019", f"the description of {what} says no more than its name", place
+
+
+def _migrations(chart: Chart) -> Iterator[_Found]:
+    """What carries machines of former charts to where they could not go on."""
+    seen: set[str] = set()
+    for number, migration in enumerate(chart.migrations, start=1):
+        what, place = f"[[migrations]] number {number}", f"migrations.{number}"
+        for old, new in migration.states.items():
+            if new not in chart.live_states:
+                yield "SC021", f"{what} leads from {old!r} to {new!r}, which is not a live state", place
+        if migration.fingerprint == chart.fingerprint:
+            yield "SC021", f"{what} is from {migration.fingerprint}, which is this chart itself", place
+        if migration.fingerprint in seen:
+            yield "SC021", f"{what} is from {migration.fingerprint}, and another before it is, too", place
+        seen.add(migration.fingerprint)
 
 
 def _stale(chart: Chart, found: Collection[str]) -> Iterator[_Found]:

@@ -125,10 +125,18 @@ class StateMachine(Generic[EventT]):
         Raises:
             StatechartError: the chart has no such state.
         """
+        return [(transition, guard is None or guard(model)) for transition, guard in self.exits(model)]
+
+    def exits(self, model: Model) -> list[tuple[TransitionDef, Guard | None]]:
+        """Give each transition of the model's state, in chart order, with its guard, or None where it has none.
+
+        Raises:
+            StatechartError: the chart has no such state.
+        """
         exits = self._exits.get(model.state)
         if exits is None:
             raise self._unknown(model)
-        return [(transition, guard is None or guard(model)) for transition, guard in exits]
+        return list(exits)
 
     def _unknown(self, model: Model) -> StatechartError:
         return StatechartError(

@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 
 from dts_fsm.errors import StatechartError
-from dts_fsm.statechart.definition import Chart, GuardDef, StateDef, TransitionDef
+from dts_fsm.statechart.definition import Chart, GuardDef, MigrationDef, StateDef, TransitionDef
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _CALLBACK = re.compile(rf"{_NAME.pattern}(?:\.{_NAME.pattern})*")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _HEADER = re.compile(r"[ \t]*\[\[?([^\[\]]+)\]")
 _KINDS = {dict: "a table", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
@@ -44,6 +45,10 @@ def parse_chart(text: str, *, file: str) -> Chart:
         reader.record(f"[[transitions]] number {number}", table, _TRANSITION)
         for number, table in enumerate(top.get("transitions", ()), start=1)
     ]
+    migrations = [
+        reader.record(f"[[migrations]] number {number}", table, _MIGRATION)
+        for number, table in enumerate(top.get("migrations", ()), start=1)
+    ]
     if reader.findings:
         raise StatechartError(f"{file} does not define a statechart:", reader.findings)
     return Chart(
@@ -61,6 +66,14 @@ def parse_chart(text: str, *, file: str) -> Chart:
             )
             for transition in transitions
         ),
+        migrations=tuple(
+            MigrationDef(
+                fingerprint=migration["from"],
+                states=migration.get("states", {}),
+                description=migration["description"],
+            )
+            for migration in migrations
+        ),
         file=file,
         lines=_lines(text),
     )
@@ -71,13 +84,13 @@ def _lines(text: str) -> dict[str, int]:
     if '"""' in text or "'''" in text:
         return {}
     found: dict[str, int] = {}
-    transitions = 0
+    counts = Counter[str]()
     for number, line in enumerate(text.split("\n"), start=1):
         if match := _HEADER.match(line):
             name = ".".join(part.strip(" \t\"'") for part in match[1].split("."))
-            if name == "transitions":
-                transitions += 1
-                name += f".{transitions}"
+            if name in ("transitions", "migrations"):
+                counts[name] += 1
+                name += f".{counts[name]}"
             found["lint" if name == "lint.ignore" else name] = number
     return found
 
@@ -119,6 +132,19 @@ def _names_fault(value: Any) -> str | None:
     return f"names {', '.join(map(repr, repeated))} more than once" if repeated else None
 
 
+def _fingerprint_fault(value: Any) -> str | None:
+    return _text_fault(value) or (
+        None if _FINGERPRINT.fullmatch(value) else f"{value!r} is not a fingerprint: 16 digits of 0-9 and a-f"
+    )
+
+
+def _map_fault(value: Any) -> str | None:
+    if fault := _table_fault(value):
+        return fault
+    faults = [f"for {name!r}: {fault}" for name, state in value.items() if (fault := _name_fault(state))]
+    return "; ".join([fault for name in value if (fault := _name_fault(name))] + faults) or None
+
+
 def _reasons_fault(value: Any) -> str | None:
     if fault := _table_fault(value):
         return fault
@@ -139,6 +165,7 @@ _DOCUMENT = {
     "states": _Key(_table_fault),
     "guards": _Key(_table_fault, required=False),
     "transitions": _Key(_kind_fault(list, "tables written [[transitions]]")),
+    "migrations": _Key(_kind_fault(list, "tables written [[migrations]]"), required=False),
     "lint": _Key(_table_fault, required=False),
 }
 _CHART = {
@@ -148,6 +175,11 @@ _CHART = {
     "everywhere": _Key(_names_fault, required=False),
 }
 _LINT = {"ignore": _Key(_reasons_fault, required=False)}
+_MIGRATION = {
+    "from": _Key(_fingerprint_fault),
+    "states": _Key(_map_fault, required=False),
+    "description": _Key(_sentence_fault),
+}
 _STATE = {
     "description": _Key(_sentence_fault),
     "enter": _Key(_callback_fault, required=False),

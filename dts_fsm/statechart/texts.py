@@ -1,4 +1,4 @@
-"""Texts in pictures: durations as people say them, and words from anywhere that fit and steer nothing."""
+"""Texts for people: durations as people say them, and words from anywhere that fit and steer nothing."""
 
 from __future__ import annotations
 

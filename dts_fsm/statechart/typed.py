@@ -9,6 +9,7 @@ Without charts of one's own, the types are those of the package's charts.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,10 +26,14 @@ def literals(charts: Iterable[Chart]) -> str:
     """Give a module that defines two types for each chart, such as ``TransferState`` and ``TransferEvent``. Pure.
 
     Raises:
-        StatechartError: a chart has no states or no events, and so no type of them.
+        StatechartError: a chart has no states or no events, and so no type of them; or two types would have the same
+            name.
     """
     charts = tuple(charts)
     names = sorted(f"{_camel(chart.name)}{kind}" for chart in charts for kind in ("State", "Event"))
+    if len(names) > len(set(names)):
+        told = ", ".join(repr(chart.name) for chart in charts)
+        raise StatechartError(f"the types of two of the charts would have the same name: {told}")
     parts = [
         '"""The names of states and events as types.\n\n'
         f'Generated from the statecharts by ``{_COMMAND}``; do not edit.\n"""',
@@ -43,7 +48,7 @@ def literals(charts: Iterable[Chart]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the types, as the command line asks; give the exit status: 1 for stale types or a broken chart."""
+    """Write or check the types, as the command line asks; give the exit status: 1 for stale types or what is broken."""
     parser = argparse.ArgumentParser(prog=_COMMAND, description="Make types of the names in statecharts.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the types are not current")
     parser.add_argument("file", type=Path, metavar="FILE", help="the Python module")
@@ -52,16 +57,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         charts = [load_chart_file(chart) for chart in options.charts] or [load_chart(name) for name in CHARTS]
         text = literals(charts).encode()
-    except StatechartError as error:
+        if options.check:
+            _check(options.file, text, options.charts)
+        else:
+            options.file.write_bytes(text)
+    except (StatechartError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if not options.check:
-        options.file.write_bytes(text)
-    elif not options.file.is_file() or options.file.read_bytes() != text:
-        command = " ".join(map(str, (_COMMAND, options.file, *options.charts)))
-        sys.stderr.write(f"{options.file} is not current: run {command}\n")
-        return 1
     return 0
+
+
+def _check(file: Path, text: bytes, charts: Sequence[str]) -> None:
+    """The file has this text.
+
+    Raises:
+        StatechartError: it has not, or is not there.
+    """
+    if not file.is_file() or file.read_bytes() != text:
+        command = f"{_COMMAND} {shlex.join((str(file), *charts))}"
+        raise StatechartError(f"{file} is not current: run {command}")
 
 
 def _type(chart: Chart, kind: str, names: Sequence[str]) -> str:

@@ -54,13 +54,19 @@ def chart_to_toml(chart: Chart) -> str:
         )
         for transition in chart.transitions
     )
+    for migration in chart.migrations:
+        states = ", ".join(f"{_key(old)} = {_value(new)}" for old, new in migration.states.items())
+        lines = [f"from = {_value(migration.fingerprint)}", f"states = {{ {states} }}" if states else "states = {}"]
+        lines.append(f"description = {_value(migration.description)}")
+        tables.append("\n".join(("[[migrations]]", *lines, "")))
     text = "\n".join(tables)
     file = chart.file or f"the chart {chart.name!r}"
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         raise StatechartError(f"{file} cannot be written as TOML: {exc}") from exc
-    if parse_chart(text, file=file) != chart:
+    again = parse_chart(text, file=file)
+    if (again, again.migrations) != (chart, chart.migrations):
         raise StatechartError(f"{file} cannot be written as TOML: its values are not of the types of a chart")
     return text
 

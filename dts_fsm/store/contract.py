@@ -150,7 +150,17 @@ class Store(Protocol):
     # Start, end and pruning
 
     def charts(self) -> list[tuple[str, str, str]]:
-        """Give the distinct (machine, chart fingerprint, state) of all that lives."""
+        """Give the distinct (machine, chart fingerprint, state) of all that lives, and of what is to be resumed."""
+        ...
+
+    def outdated(self, transfer_chart: str, operation_chart: str, after: int, limit: int) -> list[int]:
+        """Give live transfers that, or whose live operations, were made under other charts than these.
+
+        Args:
+            transfer_chart, operation_chart: the fingerprints of the charts that run.
+            after: only row ids above this one, in their order.
+            limit: how many at most.
+        """
         ...
 
     def prune(self, before: float, limit: int = 200) -> int:

@@ -136,8 +136,8 @@ OPERATION_COLUMNS = stored_columns(OperationRow, "bytes_transferred")
 TRANSFER_HOT = TRANSFER_COLUMNS[TRANSFER_COLUMNS.index("state") : TRANSFER_COLUMNS.index("num_files")]
 """The columns of a transfer that change."""
 
-OPERATION_HOT = OPERATION_COLUMNS[OPERATION_COLUMNS.index("state") :]
-"""The columns of an operation that change."""
+OPERATION_HOT = ("phase", *OPERATION_COLUMNS[OPERATION_COLUMNS.index("state") :])
+"""The columns of an operation that change; the phase where its transfer's chart is another one now."""
 
 
 @attrs.define(eq=False)

@@ -310,12 +310,24 @@ class SqliteStore(Queries):
     # Start and pruning
 
     def charts(self) -> list[tuple[str, str, str]]:
-        """Give the distinct (machine, chart fingerprint, state) of all that lives."""
+        """Give the distinct (machine, chart fingerprint, state) of all that lives, and of what is to be resumed."""
         with self._connections.reader() as db:
             return db.execute(
                 "SELECT DISTINCT 'transfer', chart, state FROM transfers WHERE completed_at IS NULL UNION "
+                "SELECT DISTINCT 'transfer', chart, suspended_from FROM transfers "
+                "WHERE completed_at IS NULL AND suspended_from <> '' UNION "
                 "SELECT DISTINCT 'operation', chart, state FROM operations WHERE due_at IS NOT NULL"
             ).fetchall()
+
+    def outdated(self, transfer_chart: str, operation_chart: str, after: int, limit: int) -> list[int]:
+        with self._connections.reader() as db:
+            found = db.execute(
+                "SELECT id FROM transfers t WHERE id > ? AND completed_at IS NULL AND (chart <> ? OR EXISTS ("
+                "SELECT 1 FROM operations o WHERE o.transfer = t.id AND o.due_at IS NOT NULL AND o.chart <> ?)) "
+                "ORDER BY id LIMIT ?",
+                (after, transfer_chart, operation_chart, limit),
+            ).fetchall()
+        return [rowid for (rowid,) in found]
 
     def prune(self, before: float, limit: int = 200) -> int:
         """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""

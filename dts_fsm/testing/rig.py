@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,17 +13,20 @@ from dts_fsm.engine import Engine, Timing
 from dts_fsm.handlers import Manifestor, Mover, Stager
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Handler
-from dts_fsm.lanes import InlineDispatcher
 from dts_fsm.planner import Planner
 from dts_fsm.records import Overwrite, Specification, TransferStatus, User
 from dts_fsm.scheduler import Scheduler
-from dts_fsm.statechart import Chart
+from dts_fsm.statechart import Chart, load_chart
 from dts_fsm.store import Admission, SqliteStore
 from dts_fsm.testing.clocks import ManualClock
 from dts_fsm.testing.fakes import FakeDatabase, FakeEndpoint
+from dts_fsm.testing.faults import FaultyDispatcher
 
 ORCID = "0000-0002-1825-0097"
 """The user of a rig's transfers. Source: the example in ORCID's documentation."""
+
+
+_own_chart = functools.cache(load_chart)
 
 
 class Rig:
@@ -31,14 +34,18 @@ class Rig:
 
     Args:
         folder: for the store's file and the manifests.
-        handlers: by name, instead of the package's own.
-        transfer_chart: instead of the package's own.
+        handlers: by name, instead of the package's own; or a function that makes them of the rig's places, which is
+            called again by ``reopen``, as in a new process.
+        transfer_chart, operation_chart: instead of the package's own.
+        clock: instead of a new one.
         seed: for the jitter of the back-off.
         settings: of the section ``service``.
 
     Attributes:
         clock: advance it.
         source, destination: the databases; ``source_endpoint`` and ``destination_endpoint`` have their files.
+        calls: makes the calls of handlers, and has faults for them on command.
+        transfer_chart, operation_chart: the charts that run.
         store, engine, scheduler: the real ones; ``reopen`` replaces them.
     """
 
@@ -46,12 +53,14 @@ class Rig:
         self,
         folder: Path,
         *,
-        handlers: Mapping[str, Handler] | None = None,
+        handlers: Mapping[str, Handler] | Callable[[Places], Mapping[str, Handler]] | None = None,
         transfer_chart: Chart | None = None,
+        operation_chart: Chart | None = None,
+        clock: ManualClock | None = None,
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         folder = folder.absolute()
         self.config = Config(service=ServiceConfig(data_dir=folder, endpoint="source", **settings))
         self.source_endpoint = FakeEndpoint("source", clock=self.clock, sees=folder)
@@ -62,28 +71,43 @@ class Rig:
             "destination", endpoint=self.destination_endpoint, endpoint_name="destination", clock=self.clock
         )
         self.databases = {"source": self.source, "destination": self.destination}
-        places = Places(self.databases, self.endpoints)
-        self.handlers: dict[str, Handler] = {
-            "stager": Stager(places, double_check=self.config.service.double_check_staging),
-            "mover": Mover(places, overwrite=Overwrite(self.config.service.overwrite)),
-            "manifestor": Manifestor(places, endpoint="source", folder=self.config.service.manifest_dir),
-            **(handlers or {}),
-        }
         self.planner = Planner(self.config, self.databases, self.endpoints)
         self.published = 0
-        self._chart, self._seed = transfer_chart, seed
+        self.calls = FaultyDispatcher()
+        self.transfer_chart = transfer_chart or _own_chart("transfer")
+        self.operation_chart = operation_chart or _own_chart("operation")
+        self.handlers: dict[str, Handler] = {}
+        self._places, self._given, self._seed = Places(self.databases, self.endpoints), handlers, seed
         self._open()
 
     def _open(self) -> None:
         service = self.config.service
+        if callable(self._given) or not self.handlers:
+            given = self._given(self._places) if callable(self._given) else self._given
+            self.handlers = {
+                "stager": Stager(self._places, double_check=service.double_check_staging),
+                "mover": Mover(self._places, overwrite=Overwrite(service.overwrite)),
+                "manifestor": Manifestor(self._places, endpoint="source", folder=service.manifest_dir),
+                **(given or {}),
+            }
         self.store = SqliteStore(service.data_dir / "dts.db", synchronous=service.synchronous)
         stored = functools.lru_cache(1000)(self.store.stored)
-        self.engine = Engine(self.handlers, Timing(service, self._seed), stored, transfer_chart=self._chart)
+        try:
+            self.engine = Engine(
+                self.handlers,
+                Timing(service, self._seed),
+                stored,
+                transfer_chart=self.transfer_chart,
+                operation_chart=self.operation_chart,
+            )
+        except BaseException:
+            self.store.close()  # a chart or a handler was refused, and nobody has the rig to close it
+            raise
         self.scheduler = Scheduler(
             store=self.store,
             engine=self.engine,
             handlers=self.handlers,
-            dispatcher=InlineDispatcher(),
+            dispatcher=self.calls,
             settings=service,
             clock=self.clock,
             published=self._publish,
@@ -95,6 +119,7 @@ class Rig:
     def reopen(self) -> None:
         """The process has ended, and another goes on with its store; the endpoints know of no moves any more."""
         self.store.close()
+        self.calls.close()
         for endpoint in self.endpoints.values():
             endpoint.forget()
         self._open()

@@ -330,6 +330,15 @@ class StoreSuite:
         store.commit([end(self.row(store, first), at=NOW)], NOW)
         assert sorted(store.charts()) == [("operation", "chart", "pending"), ("transfer", "chart", "unknown")]
 
+    def test_what_was_made_under_other_charts_is_listed_in_pages(self, store: Store) -> None:
+        ended, *ids = store.create([admission(), admission(), admission(), admission()])
+        store.commit([end(self.row(store, ended), at=NOW)], NOW)
+        rowids = [store.rowid(transfer_id) for transfer_id in ids]
+        assert store.outdated("chart", "chart", 0, 10) == []
+        assert store.outdated("other", "chart", 0, 10) == rowids
+        assert store.outdated("chart", "other", 0, 2) == rowids[:2]
+        assert store.outdated("other", "other", rowids[0], 10) == rowids[1:]
+
     # Questions
 
     def test_an_unknown_id_is_named_in_the_error(self, store: Store) -> None:

@@ -78,7 +78,8 @@ def test_a_chart_that_went_to_xstate_comes_back_equal(chart: Chart) -> None:
 @given(ALL_CHARTS)
 @settings(deadline=None)
 def test_a_chart_that_is_written_as_toml_is_read_as_an_equal_one(chart: Chart) -> None:
-    assert chart == parse_chart(chart_to_toml(chart), file="chart.toml")
+    again = parse_chart(chart_to_toml(chart), file="chart.toml")
+    assert (chart, chart.migrations) == (again, again.migrations)
 
 
 @given(ALL_CHARTS)

@@ -137,7 +137,8 @@ def test_a_chart_that_loses_one_part_that_it_needs_has_a_fault(data: st.DataObje
 @given(charts())
 @settings(deadline=None)
 def test_a_chart_written_as_toml_is_read_back_equal(chart: Chart) -> None:
-    assert chart == parse_chart(chart_toml(chart), file="random.toml")
+    again = parse_chart(chart_toml(chart), file="random.toml")
+    assert (chart, chart.migrations) == (again, again.migrations)
 
 
 @given(st.data())

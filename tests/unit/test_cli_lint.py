@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -132,18 +135,61 @@ def test_the_hook_runs_a_command_that_the_package_installs() -> None:
     assert script.load() is main
 
 
-def test_the_hook_takes_the_files_of_charts_and_no_others() -> None:
-    files = ["statecharts/transfer.toml", "lab/statecharts/door.toml", "pyproject.toml", "statecharts/README.md"]
-    taken = [file for file in files if re.search(hook()["files"], file)]
-    assert taken == ["statecharts/transfer.toml", "lab/statecharts/door.toml"]
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose commits real pre-commit checks with the hook, by the command of this installation."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "PRE_COMMIT"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    (tmp_path / "gitconfig").write_text("[user]\nname = somebody\nemail = somebody@example.org\n", encoding="utf-8")
+    folder = tmp_path / "repository"
+    for charts_of_it in ("statecharts", "lab/statecharts", "letters"):
+        (folder / charts_of_it).mkdir(parents=True)
+    # language: python would install the package from an index first
+    local = {"repo": "local", "hooks": [{**hook(), "language": "system"}]}
+    (folder / ".pre-commit-config.yaml").write_text(yaml.safe_dump({"repos": [local]}), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    for command in ("git init -q", "pre-commit install"):
+        subprocess.run(command.split(), check=True, capture_output=True)
+    return folder
 
 
-def test_the_hook_passes_good_files_and_stops_a_commit_with_a_broken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    good, slow, broken = (file.name for file in charts(tmp_path, DOOR, SLOW, DOOR.replace("gone", "away", 1)))
-    arguments = shlex.split(hook()["entry"])[1:]
-    outcomes = [CliRunner().invoke(main, [*arguments, *files]) for files in ([good], [good, slow], [good, broken])]
-    assert [outcome.exit_code for outcome in outcomes] == [0, 0, 1]
-    assert "2.toml:19: error: SC001 unknown state 'gone'" in outcomes[2].stdout
+def commit() -> tuple[int, str]:
+    """Commit everything: the exit status, and what was said."""
+    subprocess.run(["git", "add", "-A"], check=True, capture_output=True)
+    done = subprocess.run(["git", "commit", "-m", "Charts"], text=True, capture_output=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_hook_stops_a_commit_with_a_broken_chart_and_checks_no_other_files(repository: Path) -> None:
+    (repository / "statecharts" / "door.toml").write_text(DOOR, encoding="utf-8")
+    (repository / "statecharts" / "README.md").write_text("The chart of a door.", encoding="utf-8")
+    (repository / "letters" / "broken.toml").write_text("[chart", encoding="utf-8")
+    (repository / "lab" / "statecharts" / "slow.toml").write_text(SLOW, encoding="utf-8")
+    status, said = commit()
+    assert (status, re.findall(r"dts-fsm lint\.+(\w+)", said)) == (0, ["Passed"])
+    broken = repository / "lab" / "statecharts" / "broken.toml"
+    broken.write_text(DOOR.replace("gone", "away", 1), encoding="utf-8")
+    status, said = commit()
+    assert status == 1
+    assert "lab/statecharts/broken.toml:19: error: SC001 unknown state 'gone'" in said
+    assert "1 chart checked, 3 errors" in said
+    broken.write_text(DOOR, encoding="utf-8")
+    assert commit()[0] == 0
+
+
+def test_a_command_is_imported_when_it_is_asked_for() -> None:
+    program = (
+        "import sys; from dts_fsm.cli.main import main\n"
+        "main(['lint'], standalone_mode=False)\n"
+        "print(*sorted(name for name in sys.modules if name in {f'dts_fsm.cli.{n}' for n in sys.argv[1:]}))"
+    )
+    modules = ("charts", "diagrams", "exchange", "report", "requests", "service", "stores", "transfer")
+    done = subprocess.run([sys.executable, "-c", program, *modules], text=True, capture_output=True, check=True)
+    assert done.stdout == "2 charts checked, nothing is wrong\ndts_fsm.cli.charts\n"
+
+
+def test_every_command_is_found_by_its_own_name() -> None:
+    assert list(main.commands) == [command.name for command in main.commands.values()]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dts_fsm.errors import TransientError
 from dts_fsm.records import HistoryRecord
 from dts_fsm.statechart.drawing.gantt import MAX_ROWS, Gantt, gantt_mermaid, gantt_svg
-from dts_fsm.statechart.drawing.texts import duration, short
+from dts_fsm.statechart.texts import duration, short
 from dts_fsm.store import time_of
 from dts_fsm.testing import Rig
 

@@ -26,11 +26,14 @@ DOOR = example("toml", PAGE.partition("## The chart of the examples\n")[2])
 
 
 def changed(diff: str) -> str:
-    """The door with a change."""
-    lines = diff.splitlines(keepends=True)
-    old, new = ("".join(line[1:] or "\n" for line in lines if line[0] in f" \n{sign}") for sign in "-+")
-    assert DOOR.count(old) == 1, old
-    return DOOR.replace(old, new)
+    """The door with a change, in one place or in several that a line with @@ divides."""
+    text = DOOR
+    for hunk in diff.split("@@ @@\n"):
+        lines = hunk.splitlines(keepends=True)
+        old, new = ("".join(line[1:] or "\n" for line in lines if line[0] in f" \n{sign}") for sign in "-+")
+        assert DOOR.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
 
 
 def findings(text: str) -> tuple[Finding, ...]:
@@ -55,8 +58,8 @@ def test_the_chart_of_the_examples_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_an_example_has_the_finding_that_it_is_for(code: str) -> None:
-    assert code in {finding.code for finding in findings(changed(EXAMPLES[code]))}
+def test_an_example_has_the_finding_that_it_is_for_and_no_others(code: str) -> None:
+    assert {code} == {finding.code for finding in findings(changed(EXAMPLES[code]))}
 
 
 def test_every_code_has_an_example_that_is_run() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,9 +28,11 @@ DESIGNED = {
 """The names that clients and plug-ins are promised, whatever else changes."""
 
 SIGNATURES = {
-    "__init__": "(config, *, databases=None, endpoints=None, handlers=None, store=None, executor=None, clock=None)",
+    "__init__": "(config, *, databases=None, endpoints=None, handlers=None, charts=None, store=None, "
+    "executor=None, clock=None)",
     "start": "(*, schedule=True)",
     "stop": "(timeout_s=None)",
+    "upgrade": "()",
     "create": "(specification, *, idempotency_key=None)",
     "create_many": "(specifications, *, idempotency_keys=None)",
     "plan": "(specification)",
@@ -56,10 +60,22 @@ def test_every_public_name_is_there_once() -> None:
 
 
 def test_what_is_exported_is_what_is_public() -> None:
+    for name in dts_fsm.__all__:
+        getattr(dts_fsm, name)  # some are imported only then
     present = {
         name for name, value in vars(dts_fsm).items() if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert present | {"__version__"} == set(dts_fsm.__all__)
+    assert present - {"TYPE_CHECKING", "import_module"} | {"__version__"} == set(dts_fsm.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        dts_fsm.Nonsense  # noqa: B018 - asked for in vain
+
+
+def test_what_draws_charts_needs_neither_sqlite_nor_yaml() -> None:
+    program = (
+        "import sys, dts_fsm.statechart.drawing; print([name for name in ('sqlite3', 'yaml') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
 
 
 def test_everything_that_was_promised_is_public() -> None:

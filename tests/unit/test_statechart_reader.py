@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dts_fsm.errors import StatechartError
-from dts_fsm.statechart import Chart, GuardDef, StateDef, TransitionDef, parse_chart
+from dts_fsm.statechart import Chart, GuardDef, MigrationDef, StateDef, TransitionDef, parse_chart
 
 CHART = """
 [chart]
@@ -140,7 +140,7 @@ def test_an_empty_file_lacks_its_three_parts() -> None:
     [
         (
             "colour = 1\n" + CHART + STATES + TRANSITIONS,
-            "the file, key 'colour': is unknown; known are: chart, states, guards, transitions, lint",
+            "the file, key 'colour': is unknown; known are: chart, states, guards, transitions, migrations, lint",
         ),
         ("chart = 1\n" + STATES + TRANSITIONS, "the file, key 'chart': must be a table, not a number"),
         ("[[chart]]\n" + STATES + TRANSITIONS, "the file, key 'chart': must be a table, not a list"),
@@ -257,3 +257,61 @@ def test_what_a_file_says_to_lint_ends_up_in_the_chart() -> None:
 )
 def test_what_lint_cannot_be_told_is_named(told: str, fault: str) -> None:
     assert findings(f"{CHART}{told}\n{STATES}{TRANSITIONS.replace('guard', '#')}") == (f"door.toml: {fault}",)
+
+
+MIGRATIONS = """
+[[migrations]]
+from = "0123456789abcdef"
+states = { ajar = "closed", shut = "closed" }
+description = "A door is closed or gone."
+[[migrations]]
+from = "fedcba9876543210"
+description = "Nothing else changed."
+"""
+
+
+def test_the_migrations_of_a_file_end_up_in_the_chart_and_in_no_fingerprint() -> None:
+    plain = CHART + STATES + GUARDS + TRANSITIONS
+    text = plain + MIGRATIONS
+    chart = parse_chart(text, file="door.toml")
+    assert chart.migrations == (
+        MigrationDef(
+            fingerprint="0123456789abcdef",
+            states={"ajar": "closed", "shut": "closed"},
+            description="A door is closed or gone.",
+        ),
+        MigrationDef(fingerprint="fedcba9876543210", states={}, description="Nothing else changed."),
+    )
+    assert chart.fingerprint == parse_chart(plain, file="door.toml").fingerprint
+    headers = [number for number, line in enumerate(text.splitlines(), start=1) if line == "[[migrations]]"]
+    assert [chart.lines[f"migrations.{number}"] for number in (1, 2)] == headers
+
+
+def test_a_machine_of_a_former_chart_goes_on_where_its_migration_says_or_in_the_state_of_its_name() -> None:
+    chart = parse_chart(CHART + STATES + GUARDS + TRANSITIONS + MIGRATIONS, file="door.toml")
+    known, silent, unknown = "0123456789abcdef", "fedcba9876543210", "0" * 16
+    assert [chart.carried(known, state) for state in ("ajar", "shut", "closed")] == ["closed"] * 3
+    for fingerprint in (silent, unknown, chart.fingerprint):
+        assert [chart.carried(fingerprint, state) for state in ("closed", "ajar")] == ["closed", None]
+    # no live machine goes on in a final state
+    assert chart.carried(known, "gone") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("0123456789abcdef", "0123", "key 'from': '0123' is not a fingerprint: 16 digits of 0-9 and a-f"),
+        ('"0123456789abcdef"', "7", "key 'from': must be text, not a number"),
+        ('{ ajar = "closed", shut = "closed" }', "[]", "key 'states': must be a table, not a list"),
+        (
+            'ajar = "closed"',
+            "Ajar = 'x y'",
+            "key 'states': 'Ajar' is not a lower_snake_case name; for 'Ajar': 'x y' is",
+        ),
+        ('"A door is closed or gone."', '""', "key 'description': must not be empty"),
+        ("states =", "state =", "key 'state': is unknown; known are: from, states, description"),
+    ],
+)
+def test_a_wrong_key_of_a_migration_is_the_one_finding(old: str, new: str, fault: str) -> None:
+    (finding,) = findings(CHART + STATES + GUARDS + TRANSITIONS + MIGRATIONS.replace(old, new, 1))
+    assert finding.startswith(f"door.toml: [[migrations]] number 1, {fault}")

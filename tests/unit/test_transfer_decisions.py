@@ -181,7 +181,8 @@ def test_states_that_the_charts_do_not_have_are_listed_in_order(engine: Engine) 
         "operation in state 'active' (made under the chart def); "
         "transfer in state 'moving' (made under the chart abc); "
         "transfer in state 'succeeded' (made under the chart abc). "
-        "Let them end under the charts that created them, and change the charts then"
+        "Let them end under the charts that created them, or add [[migrations]] that say where they go on; "
+        "`dts-fsm store upgrade --plan` lists all of them"
     )
 
 

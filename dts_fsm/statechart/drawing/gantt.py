@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.records import HistoryRecord
-from dts_fsm.statechart.drawing.texts import duration, short
+from dts_fsm.statechart.texts import duration, short
 
 MAX_ROWS = 60
 """More rows are counted and not drawn."""

@@ -12,7 +12,7 @@ from dts_fsm.records import HistoryRecord
 from dts_fsm.records.statistics import StateStatistics, Statistics
 from dts_fsm.statechart.definition import Chart
 from dts_fsm.statechart.drawing.picture import Mark, Overlay, Step
-from dts_fsm.statechart.drawing.texts import duration
+from dts_fsm.statechart.texts import duration
 
 
 def walked(chart: Chart, steps: Sequence[HistoryRecord], *, now: datetime) -> Overlay:

@@ -1,0 +1,294 @@
+"""Statecharts that change while transfers are under way: they go on under the new ones, or nothing is touched."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+
+from dts_fsm import Config, Orchestrator, ServiceConfig
+from dts_fsm.errors import AlreadyRunningError, StoreChartError, StoreError
+from dts_fsm.records import HistoryRecord
+from dts_fsm.statechart import Chart, MigrationDef, lint, load_chart
+from dts_fsm.store import SqliteStore
+from dts_fsm.store.upgrade import Fate, plan
+from dts_fsm.testing import Rig
+
+TRANSFER, OPERATION = load_chart("transfer"), load_chart("operation")
+
+
+def without(chart: Chart, state: str, *migrations: MigrationDef) -> Chart:
+    """The chart without a state, and without what leads to it or from it."""
+    kept = (
+        attrs.evolve(t, sources=tuple(source for source in t.sources if source != state))
+        for t in chart.transitions
+        if t.target != state
+    )
+    transitions = tuple(t for t in kept if t.sources)
+    used = {t.guard for t in transitions}
+    changed = attrs.evolve(
+        chart,
+        states=tuple(one for one in chart.states if one.name != state),
+        transitions=transitions,
+        guards=tuple(
+            attrs.evolve(guard, excludes=tuple(name for name in guard.excludes if name in used))
+            for guard in chart.guards
+            if guard.name in used
+        ),
+        migrations=migrations,
+        ignored={},
+    )
+    assert [finding.code for finding in lint(changed) if finding.code != "SC016"] == []
+    return changed
+
+
+def migration(chart: Chart, **states: str) -> MigrationDef:
+    return MigrationDef(fingerprint=chart.fingerprint, states=states, description="The chart became simpler.")
+
+
+NEVER_INACTIVE = without(TRANSFER, "inactive")
+"""A transfer's chart that knows no suspension."""
+
+OTHER_ORDER = attrs.evolve(TRANSFER, transitions=TRANSFER.transitions[::-1])
+"""A chart with the same states, of which another transition comes first."""
+
+
+def under(rig: Rig, *, transfer: Chart | None = None, operation: Chart | None = None) -> None:
+    """The process has ended, and one with these charts goes on."""
+    rig.transfer_chart, rig.operation_chart = transfer or rig.transfer_chart, operation or rig.operation_chart
+    rig.reopen()
+
+
+def steps(rig: Rig, transfer_id: UUID, event: str = "upgrade") -> list[tuple[str, str, str, str]]:
+    def of(record: HistoryRecord) -> tuple[str, str, str, str]:
+        return record.machine, record.source, record.target, record.message
+
+    return [of(record) for record in rig.store.history(transfer_id) if record.event == event]
+
+
+def dump(rig: Rig) -> str:
+    with closing(sqlite3.connect(rig.store.path)) as db:
+        return "\n".join(line for line in db.iterdump() if "lease" not in line)
+
+
+def charts_of(rig: Rig) -> set[tuple[str, str]]:
+    """The fingerprints of all that was made, whether or not it has ended."""
+    with closing(sqlite3.connect(rig.store.path)) as db:
+        return set(
+            db.execute("SELECT 'transfer', chart FROM transfers UNION SELECT 'operation', chart FROM operations")
+        )
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    for name in "abc":
+        rig.source.add(name, 10)
+    rig.source.add("tape", 10, staged=False)
+    yield rig
+    rig.close()
+
+
+def in_every_state(rig: Rig) -> dict[str, UUID]:
+    """Transfers in each live state, by its name."""
+    rig.source_endpoint.duration_s, rig.source.staging_duration_s = 1e4, 1e4
+    found = {"active": rig.create("a"), "staging": rig.create("tape"), "inactive": rig.create("b")}
+    rig.tick(10)
+    rig.store.request(found["inactive"], "suspend", rig.clock.time())
+    rig.tick(10)
+    found["unknown"] = rig.create("c")
+    assert {name: rig.store.status(id_).code.value for name, id_ in found.items()} == {name: name for name in found}
+    return found
+
+
+def test_transfers_in_states_that_a_changed_chart_has_as_well_go_on_and_their_history_says_so(rig: Rig) -> None:
+    found = in_every_state(rig)
+    under(rig, transfer=OTHER_ORDER)
+    rig.scheduler.lead()
+    message = f"from chart {TRANSFER.fingerprint} to {OTHER_ORDER.fingerprint}"
+    for name, transfer_id in found.items():
+        assert steps(rig, transfer_id) == [("transfer", name, name, message)]
+    rig.store.request(found["inactive"], "resume", rig.clock.time())
+    rig.source_endpoint.duration_s = rig.source.staging_duration_s = 0.0
+    rig.clock.advance(2e4)  # what was begun before has its old duration
+    assert {rig.run(transfer_id).code.value for transfer_id in found.values()} == {"succeeded"}
+    assert charts_of(rig) == {("transfer", OTHER_ORDER.fingerprint), ("operation", OPERATION.fingerprint)}
+
+
+def test_carrying_over_again_changes_nothing(rig: Rig) -> None:
+    in_every_state(rig)
+    under(rig, transfer=OTHER_ORDER)
+    rig.scheduler.lead()
+    before = dump(rig)
+    under(rig)
+    rig.scheduler.lead()
+    assert dump(rig) == before
+
+
+def test_a_state_that_is_gone_is_left_as_a_migration_says_and_the_work_begins_there(rig: Rig) -> None:
+    found = in_every_state(rig)
+    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="active"))
+    under(rig, transfer=changed)
+    rig.scheduler.lead()
+    message = f"from chart {TRANSFER.fingerprint} to {changed.fingerprint}"
+    assert steps(rig, found["inactive"]) == [("transfer", "inactive", "active", message)]
+    status = rig.store.status(found["inactive"])
+    assert (status.code, status.message) == ("active", changed.state("active").description)
+    rig.source_endpoint.duration_s = rig.source.staging_duration_s = 0.0
+    rig.clock.advance(2e4)  # what was begun before has its old duration
+    assert {rig.run(transfer_id).code.value for transfer_id in found.values()} == {"succeeded"}
+    assert len(rig.source_endpoint.submissions) > 0
+
+
+@pytest.mark.parametrize(
+    "changed", [NEVER_INACTIVE, without(TRANSFER, "inactive", migration(OTHER_ORDER, inactive="active"))]
+)
+def test_a_stranded_state_is_refused_and_nothing_is_changed(rig: Rig, changed: Chart) -> None:
+    in_every_state(rig)
+    before = dump(rig)
+    under(rig, transfer=changed)
+    with pytest.raises(StoreChartError, match=rf"'inactive' \(made under the chart {TRANSFER.fingerprint}\)"):
+        rig.scheduler.lead()
+    assert dump(rig) == before
+    under(rig, transfer=TRANSFER)
+    rig.scheduler.lead()
+    assert dump(rig) == before
+
+
+def test_a_state_that_is_only_to_be_resumed_in_must_not_be_stranded_either(rig: Rig) -> None:
+    in_every_state(rig)
+    rig.store.request(rig.create("a"), "cancel", rig.clock.time())
+    changed = without(TRANSFER, "staging")
+    with rig.store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET suspended_from = 'staging' WHERE state = 'inactive'")
+        db.execute("UPDATE transfers SET state = 'active' WHERE state = 'staging'")
+    under(rig, transfer=changed)
+    with pytest.raises(StoreChartError, match="transfer in state 'staging'"):
+        rig.scheduler.lead()
+
+
+def test_what_another_process_creates_under_the_former_chart_is_carried_over_when_it_is_due(rig: Rig) -> None:
+    under(rig, transfer=OTHER_ORDER)
+    rig.tick(1)
+    late = Rig(rig.store.path.parent, clock=rig.clock)
+    late.source.add("late", 10)
+    transfer_id = late.create("late")
+    late.close()
+    rig.source.add("late", 10)
+    assert rig.run(transfer_id).code == "succeeded"
+    message = f"from chart {TRANSFER.fingerprint} to {OTHER_ORDER.fingerprint}"
+    assert steps(rig, transfer_id) == [("transfer", "unknown", "unknown", message)]
+
+
+def test_operations_go_on_under_a_changed_chart_of_theirs(rig: Rig) -> None:
+    rig.source_endpoint.duration_s = 1e4
+    transfer_id = rig.create("a")
+    rig.tick(10)
+    rig.source_endpoint.pause(rig.source_endpoint.unfinished()[-1])
+    rig.clock.advance(rig.config.service.poll_interval_s)
+    rig.tick(10)
+    moved = rig.store.operations(rig.store.rowid(transfer_id))[-1]
+    assert moved.state == "suspended"
+    changed = without(OPERATION, "suspended", migration(OPERATION, suspended="running"))
+    under(rig, operation=changed)
+    rig.scheduler.lead()
+    message = f"from chart {OPERATION.fingerprint} to {changed.fingerprint}"
+    assert steps(rig, transfer_id) == [("move", "suspended", "running", message)]
+    rig.source_endpoint.duration_s = 0.0
+    assert rig.run(transfer_id).code == "succeeded"
+
+
+def test_a_deadline_that_the_former_chart_did_not_have_holds_from_the_state_s_beginning(rig: Rig) -> None:
+    patient = attrs.evolve(TRANSFER, states=tuple(attrs.evolve(state, deadline=None) for state in TRANSFER.states))
+    patient = attrs.evolve(patient, transitions=OTHER_ORDER.transitions)
+    under(rig, transfer=patient)
+    rig.source.staging_duration_s = 1e9
+    transfer_id = rig.create("tape")
+    rig.tick(10)
+    rig.clock.advance(0.9 * (limit_s := rig.config.service.staging_deadline_s))
+    under(rig, transfer=TRANSFER)
+    rig.tick(10)
+    assert rig.store.status(transfer_id).code == "staging"
+    rig.clock.advance(0.2 * limit_s)
+    status = rig.run(transfer_id)
+    assert (status.code, status.reason) == ("failed", "deadline")
+
+
+def test_a_process_that_ends_half_way_leaves_the_rest_to_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = in_every_state(rig)
+    under(rig, transfer=OTHER_ORDER)
+    monkeypatch.setattr("dts_fsm.scheduler._CLAIM", 1)
+    commit, calls = rig.store.commit, iter(range(100))
+
+    def failing(changes: Any, now: float) -> None:
+        if next(calls) == 2:
+            raise StoreError("the power is gone")
+        commit(changes, now)
+
+    monkeypatch.setattr(rig.store, "commit", failing)
+    with pytest.raises(StoreError, match="the power is gone"):
+        rig.scheduler.lead()
+    assert sum(len(steps(rig, transfer_id)) for transfer_id in found.values()) == 2
+    under(rig)
+    rig.scheduler.lead()
+    assert [len(steps(rig, transfer_id)) for transfer_id in found.values()] == [1, 1, 1, 1]
+
+
+def test_a_plan_counts_what_becomes_of_each_state(rig: Rig) -> None:
+    in_every_state(rig)
+    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="active"))
+    former = TRANSFER.fingerprint
+
+    def fate(state: str, how: Any, target: str | None, *, suspended: bool = False, machine: str = "transfer") -> Fate:
+        chart = former if machine == "transfer" else OPERATION.fingerprint
+        return Fate(machine=machine, chart=chart, state=state, suspended=suspended, count=1, target=target, how=how)
+
+    store = rig.store.path
+    found = plan(store, {"transfer": changed, "operation": OPERATION})
+    assert [one for one in found if one.machine == "transfer"] == [
+        fate("active", "kept", "active"),
+        fate("inactive", "mapped", "active"),
+        fate("staging", "kept", "staging"),
+        fate("unknown", "kept", "unknown"),
+        fate("active", "kept", "active", suspended=True),
+    ]
+    assert {(one.how, one.target == one.state) for one in found if one.machine == "operation"} == {("same", True)}
+    found = plan(store, {"transfer": NEVER_INACTIVE, "operation": OPERATION})
+    assert [one for one in found if one.how == "stranded"] == [fate("inactive", "stranded", None)]
+    assert {one.how for one in plan(store, {"transfer": TRANSFER, "operation": OPERATION})} == {"same"}
+
+
+def orchestrator(rig: Rig, **charts: Chart) -> Orchestrator:
+    config = Config(service=ServiceConfig(data_dir=rig.store.path.parent, endpoint="source"))
+    return Orchestrator(config, databases=rig.databases, endpoints=rig.endpoints, charts=charts, clock=rig.clock)
+
+
+def test_an_orchestrator_upgrades_a_store_to_the_charts_that_it_is_given_and_does_nothing_else(rig: Rig) -> None:
+    found = in_every_state(rig)
+    rig.close()
+    dts = orchestrator(rig, transfer=OTHER_ORDER)
+    dts.upgrade()
+    rig.reopen()
+    assert {len(steps(rig, transfer_id)) for transfer_id in found.values()} == {1}
+    assert rig.store.status(found["active"]).code == "active"
+
+
+def test_an_upgrade_while_somebody_works_on_the_store_is_refused(rig: Rig) -> None:
+    in_every_state(rig)
+    rig.scheduler.lead()
+    with pytest.raises(StoreError, match="another process carries out the store's transfers: stop it first"):
+        orchestrator(rig, transfer=OTHER_ORDER).upgrade()
+    rig.close()
+    with orchestrator(rig) as dts, pytest.raises(AlreadyRunningError):
+        dts.upgrade()
+
+
+def test_a_new_store_has_nothing_that_is_outdated(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "new.db")) as store:
+        assert store.outdated("a", "b", 0, 10) == []
