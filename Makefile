@@ -49,11 +49,13 @@ exchange:  ## install XState for the tests, where there is Node
 drawing:  ## install Mermaid for the tests, where there is Node
 	tests/drawing/node/install
 
-lint: $(STAMP)  ## lint, formatting, types, and whether the diagrams are current
+lint: $(STAMP)  ## lint, formatting, types, and whether charts, diagrams and the names as types are in order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/dts-fsm lint --strict
 	$(BIN)/python -m dts_fsm.statechart.drawing --check statecharts/diagrams
+	$(BIN)/python -m dts_fsm.statechart.typed --check dts_fsm/statechart/literals.py
 
 format: $(STAMP)  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

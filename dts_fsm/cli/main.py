@@ -50,7 +50,7 @@ _HOMES = {
 
 
 class _WhenAsked(UserDict[str, Any]):
-    """The commands by their names. Each is imported when it is first asked for: ``lint`` needs no SQLite store."""
+    """The commands by their names, each imported when first asked for: ``lint`` need not wait for ``transfer``."""
 
     def __getitem__(self, name: str) -> click.Command:
         command: click.Command = resolve_name(f"dts_fsm.cli.{super().__getitem__(name)}")

@@ -142,6 +142,24 @@ def test_types_that_are_not_current_are_told_with_the_command_that_makes_them(
     assert (main(["--check", *arguments]), capsys.readouterr().err) == (1, told)
 
 
+def test_charts_whose_types_would_have_the_same_name_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    types, chart = made(tmp_path)
+    assert (main([str(types), str(chart), str(chart)]), types.exists()) == (1, False)
+    told = "the types of two of the charts would have the same name: 'front_door', 'front_door'\n"
+    assert told == capsys.readouterr().err
+
+
+def test_a_module_that_cannot_be_written_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, chart = made(tmp_path)
+    missing = tmp_path / "missing" / "names.py"
+    assert main([str(missing), str(chart)]) == 1
+    assert f"[Errno 2] No such file or directory: '{missing}'\n" == capsys.readouterr().err
+
+
 def test_charts_that_give_no_types_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only = (
         DOOR.partition("[states.shut]")[0].replace("shut", "gone")

@@ -13,6 +13,7 @@ from dts_fsm.statechart import (
     Chart,
     Finding,
     GuardDef,
+    MigrationDef,
     Severity,
     StateDef,
     TransitionDef,
@@ -187,6 +188,23 @@ def test_states_that_lead_to_each_other_only_have_no_way_to_an_end() -> None:
 def test_every_pair_of_transitions_that_one_event_could_take_is_found_in_every_state() -> None:
     three = [transition("go", "ab", target) for target in "abz"]
     assert len([finding for finding in lint(chart(*three, live="ab")) if finding.code == "SC003"]) == 6
+
+
+def test_migrations_that_lead_nowhere_or_say_one_chart_twice_are_faults() -> None:
+    good = chart(GO)
+
+    def migration(fingerprint: str, **states: str) -> MigrationDef:
+        return MigrationDef(fingerprint=fingerprint, states=states, description="It was so.")
+
+    former, other = "0" * 16, "1" * 16
+    assert said(attrs.evolve(good, migrations=(migration(former, b="a"), migration(other, b="a")))) == ()
+    broken = (migration(former, b="z", c="x"), migration(good.fingerprint), migration(former, b="a"))
+    assert said(attrs.evolve(good, migrations=broken)) == (
+        "SC021 [[migrations]] number 1 leads from 'b' to 'z', which is not a live state",
+        "SC021 [[migrations]] number 1 leads from 'c' to 'x', which is not a live state",
+        f"SC021 [[migrations]] number 2 is from {good.fingerprint}, which is this chart itself",
+        f"SC021 [[migrations]] number 3 is from {former}, and another before it is, too",
+    )
 
 
 def test_callbacks_and_guards_that_nobody_offers_are_faults_where_offers_are_given() -> None:
