@@ -162,7 +162,7 @@ class Orchestrator(Inquiries):
             closing.join(None if ends_at is None else max(ends_at - time.monotonic(), 0.1))
 
     def upgrade(self) -> None:
-        """Every live transfer in the store goes on under the present statecharts; nothing else is done to any.
+        """Every live transfer in the store is under the present statecharts; no provider has been called.
 
         To be called while this orchestrator does not run. ``start`` does the same at first, so there is no need to.
 
@@ -178,6 +178,9 @@ class Orchestrator(Inquiries):
             with running.resources:
                 if running.scheduler is not None and not running.scheduler.lead():
                     raise StoreError("another process carries out the store's transfers: stop it first")
+                charts = [running.engine.charts[machine].fingerprint for machine in ("transfer", "operation")]
+                if running.store.outdated(charts[0], charts[1], after=0, limit=1):
+                    raise StoreError("some transfers could not be carried over yet: their messages say why")
 
     def __enter__(self) -> Self:
         self.start()

@@ -44,7 +44,7 @@ class Parts:
     databases: Mapping[str, Database] | None
     endpoints: Mapping[str, Endpoint] | None
     handlers: Mapping[str, Handler]
-    charts: Mapping[str, Chart]
+    charts: Mapping[str, Chart] = attrs.Factory(dict)
     store: Store | None
     executor: Executor | None
     clock: Clock

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import cast, overload
 from uuid import UUID
@@ -156,9 +157,7 @@ class Scheduler:
         if not rowids:
             return 0
         rows = self._store.load(rowids)
-        requests = defaultdict(list)
-        for request in self._store.requests(rowids):
-            requests[request.transfer].append(request)
+        requests = self._requests(rowids)
         changes = []
         for rowid, row in rows.items():
             operations = {operation.rowid: operation for operation in row.operations}
@@ -445,17 +444,17 @@ class Scheduler:
         return True
 
     def _take_office(self, now: float) -> None:
-        try:
-            self._engine.check(self._store.charts())
-        except StoreChartError:
-            self._store.release_lease()
-            raise
         self._fresh.clear()
         self._swept = 0
         self._bring_forward(now)
         self._hear_first(now)
         self._fence(self.in_office)
-        self._carry_over()
+        try:
+            self._engine.check(self._store.charts())
+            self._carry_over()
+        except StoreChartError:
+            self._store.release_lease()
+            raise
         _log.info("leading", extra={"action": "lead", "store": str(self._store.path)})
 
     def _carry_over(self) -> None:
@@ -463,13 +462,29 @@ class Scheduler:
         transfer, operation = (self._engine.charts[machine].fingerprint for machine in ("transfer", "operation"))
         if all(fingerprint in (transfer, operation) for _, fingerprint, _ in self._store.charts()):
             return
-        last = number = 0
-        while rowids := self._store.outdated(transfer, operation, last, _CLAIM):
-            last, now = rowids[-1], self._clock.time()
-            self._write([self._decided(row, now) for row in self._store.load(rowids).values()], now)
+        pages = partial(self._outdated, transfer, operation)
+        for rowids in pages():
+            for row in self._store.load(rowids).values():
+                self._engine.carried(row)  # nothing is written unless all of them can go on
+        number = 0
+        for rowids in pages():
+            now, rows, requests = self._clock.time(), self._store.load(rowids), self._requests(rowids)
+            self._write([self._decided(row, now, requests=requests[rowid]) for rowid, row in rows.items()], now)
             self._published()
             number += len(rowids)
         _log.info("carried over to changed statecharts", extra={"action": "upgrade", "num_transfers": number})
+
+    def _outdated(self, transfer: str, operation: str) -> Iterator[list[int]]:
+        last = 0
+        while rowids := self._store.outdated(transfer, operation, last, _CLAIM):
+            last = rowids[-1]
+            yield rowids
+
+    def _requests(self, rowids: Collection[int]) -> Mapping[int, list[RequestRow]]:
+        requests: defaultdict[int, list[RequestRow]] = defaultdict(list)
+        for request in self._store.requests(rowids):
+            requests[request.transfer].append(request)
+        return requests
 
     def _lease_from(self, now: float) -> float:
         """The monotonic time at which a lease ends that is renewed with this time, which has passed already."""

@@ -96,14 +96,14 @@ _BECOMES = {
     "same": "the chart is the present one",
     "kept": "goes on in the state of this name",
     "mapped": "goes on in {target!r}, as a migration says",
-    "stranded": "STRANDED: the chart has no such live state, and no migration from {chart}",
+    "stranded": "STRANDED: the chart lacks that state, and a migration from {chart} for it",
 }
 
 
 def _sentence(fate: Fate) -> str:
-    of_what = f"{fate.machine} to be resumed in" if fate.suspended else f"{fate.machine} in"
+    resumed = f", to be resumed in {fate.suspended_from!r}," if fate.suspended_from else ""
     becomes = _BECOMES[fate.how].format(target=fate.target, chart=fate.chart)
-    return f"{fate.count:,} x {of_what} {fate.state!r} of chart {fate.chart}: {becomes}"
+    return f"{fate.count:,} x {fate.machine} in {fate.state!r}{resumed} of chart {fate.chart}: {becomes}"
 
 
 def _verdict(fates: Sequence[Fate], *, done: bool) -> str:

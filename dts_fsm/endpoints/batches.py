@@ -85,7 +85,8 @@ class Batch:
     Attributes:
         source_root, destination_root: absolute paths, as the worker sees them.
         operation: the operation, in hexadecimal; the first part of the names of its temporary files.
-        attempt: a random word for this run of the operation; the second part of those names.
+        attempt: a word for this run of the operation, after those of earlier runs in the order of texts; the second
+            part of those names.
         new_folders: those destination folders of its files that no earlier batch of this run has.
         durable: whether everything survives a power cut once the batch has ended.
     """
@@ -114,7 +115,7 @@ def batches(
     max_files: int = BATCH_FILES,
 ) -> Iterator[Batch]:
     """Give all files in batches, in their order, without ever holding more than one batch."""
-    attempt = secrets.token_hex(4)
+    attempt = f"{time.time_ns():016x}{secrets.token_hex(4)}"
     seen: set[str] = set()
     for chosen in _portions(files, max_files):
         folders = {destination_folder(file) for file in chosen} - seen

@@ -169,7 +169,7 @@ class _Work:
                 os.close(make_folder(self._destination, parts, sync=True, before=self._meter.hold))
             self._new_folders.discard(path)
             self._meter.hold()  # what another process has begun since is not to be swept
-            sweep(fd, self._batch.operation, but=self._batch.attempt)
+            sweep(fd, self._batch.operation, before=self._batch.attempt)
         return folder
 
     def _sync_contents(self) -> None:

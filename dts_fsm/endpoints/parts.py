@@ -20,11 +20,15 @@ def part_names(operation: str, attempt: str) -> Iterator[str]:
     return (f"{unique}-{number}.part" for number in itertools.count())
 
 
-def sweep(folder: int, operation: str, *, but: str | None = None) -> None:
-    """No parts of the operation are in the folder but those of the attempt ``but``; what cannot be removed stays."""
+def sweep(folder: int, operation: str, *, before: str | None = None) -> None:
+    """No parts of the operation are in the folder, or none of attempts earlier than this; what cannot be removed stays.
+
+    Those of a later attempt are left alone: a forgotten run that begins late must not disturb the one that counts.
+    """
+    prefix = _prefix(operation)
     with suppress(OSError):  # litter is no reason to fail
         for name in os.listdir(folder):
-            if name.startswith(_prefix(operation)) and (but is None or not name.startswith(_prefix(operation) + but)):
+            if name.startswith(prefix) and (before is None or name[len(prefix) :] < before):
                 with suppress(OSError):
                     os.unlink(name, dir_fd=folder)
 

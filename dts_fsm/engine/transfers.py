@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from uuid import uuid4
 
-from dts_fsm.engine.guards import CANCEL, ENDED, EXPIRE, RESUME, SUSPEND, latest, live, partly_moved, transfer_guards
+from dts_fsm.engine.guards import (
+    CANCEL,
+    ENDED,
+    EXPIRE,
+    FINALIZE,
+    RESUME,
+    SUSPEND,
+    latest,
+    live,
+    partly_moved,
+    transfer_guards,
+)
 from dts_fsm.engine.operations import UPGRADE, Answer, OperationEngine, trouble, upgraded
 from dts_fsm.engine.timing import Timing
 from dts_fsm.errors import StoreChartError
@@ -214,7 +225,9 @@ class Engine:
         """Give the change that says why nothing could be decided on a transfer, and lets it rest for a while."""
         row.message, row.updated_at, row.dirty = readable(message), now, True
         later = now + COMPLAINT_PAUSE_S
-        if row.due_at is not None:
+        if row.chart != self.machine.chart.fingerprint:
+            row.due_at = later  # it has not come to this chart yet, and perhaps no operation wakes it
+        elif row.due_at is not None:
             row.due_at = max(row.due_at, later)
         for operation in row.operations:
             if operation.due_at is not None and operation.due_at < later:
@@ -243,6 +256,37 @@ class Engine:
             row.stored = self._stored(row.rowid)
         return row.stored
 
+    def carried(self, row: TransferRow) -> str:
+        """Give the state in which a live transfer goes on that was made under other charts, or the same.
+
+        Raises:
+            StoreChartError: there is none, or a migration leads to one whose work would begin too early.
+        """
+        chart = self.machine.chart
+        if row.chart == chart.fingerprint or row.completed_at is not None:
+            return row.state
+        self.check(("transfer", row.chart, name) for name in (row.state, row.suspended_from) if name)
+        target = chart.carried(row.chart, row.state, row.suspended_from) or row.state
+        early = None
+        if target not in (row.state, row.suspended_from):
+            match chart.state(target).enter:
+                case "mover.begin":
+                    early = row.num_unstaged > 0 or self._lacks(row, "survey", ("move", "manifest", FINALIZE))
+                case "manifestor.begin":
+                    early = self._lacks(row, "move", ("manifest", FINALIZE))
+        if early:
+            raise StoreChartError(
+                f"a migration leads the transfer {row.uuid} from {row.state!r} to {target!r}, and the work that must "
+                "come before is not done: lead to a state in which it is done again"
+            )
+        return target
+
+    def _lacks(self, row: TransferRow, kind: str, later: tuple[str, ...]) -> bool:
+        """True until each source endpoint has done this work, and while other work is under way than what follows."""
+        done = {op.endpoint for op in row.operations if op.kind == kind and op.state == "succeeded"}
+        under_way = (op for op in row.operations if op.kind not in later)
+        return live(under_way) or any(source.endpoint not in done for source in self._static(row).sources)
+
     def _carry(self, change: Change, now: float) -> None:
         """Let a transfer that was made under other charts go on under the present ones; its history says so.
 
@@ -250,27 +294,24 @@ class Engine:
             StoreChartError: nothing says where.
         """
         row, chart = change.transfer, self.machine.chart
+        target = self.carried(row)
         for operation in row.operations:
             self.operations.carry(change, operation, now)
-        if row.chart == chart.fingerprint or row.completed_at is not None:
+        if row.chart == chart.fingerprint:
             return
         former, source = row.chart, row.state
-        found = {name: chart.carried(former, name) for name in (row.state, row.suspended_from) if name}
-        self.check(("transfer", former, name) for name in found)
-        row.state = found[source] or source
-        row.suspended_from = found.get(row.suspended_from) or ""
+        row.state = target
+        row.suspended_from = chart.carried(former, row.suspended_from) or "" if target == source else ""
         for operation in row.operations:
             phase = chart.carried(former, operation.phase) or operation.phase
             operation.dirty = operation.dirty or phase != operation.phase
             operation.phase = phase
         row.chart, row.dirty = chart.fingerprint, True
+        if row.wanted in (SUSPEND, RESUME) and (row.state != source or row.state not in self._suspendable):
+            row.wanted = ""  # what was stopped for it, the sweep begins again
         state = chart.state(row.state)
         if row.state != source:
             row.message = state.description
-            if not any(t.event == "suspend" and t.target == row.state for t in chart.transitions):
-                row.suspended_from = ""
-            if row.wanted in (SUSPEND, RESUME) and row.state not in self._suspendable:
-                row.wanted = ""
             self._enter(row, now, since=now)
             if state.enter is not None:
                 self._callbacks[state.enter](row)

@@ -134,16 +134,20 @@ class Chart(Generic[StateT_co, EventT_co]):
         except KeyError:
             raise self._unknown(state) from None
 
-    def carried(self, fingerprint: str, state: str) -> str | None:
+    def carried(self, fingerprint: str, state: str, suspended_from: str = "") -> str | None:
         """Give the live state in which a live machine of the chart with this fingerprint goes on.
+
+        Args:
+            suspended_from: the state that it is to be resumed in; where a migration has another state for its own, it
+                goes on in this one.
 
         Returns:
             None where there is none: this chart has no such live state, and none of its migrations says another.
         """
-        target = state
-        if fingerprint != self.fingerprint:
-            maps = [migration.states for migration in self.migrations if migration.fingerprint == fingerprint]
-            target = maps[0].get(state, state) if maps else state
+        maps = [one.states for one in self.migrations if one.fingerprint == fingerprint != self.fingerprint]
+        target = maps[0].get(state, state) if maps else state
+        if target != state and suspended_from:
+            return self.carried(fingerprint, suspended_from)
         return target if target in self.live_states else None
 
     @cached_property

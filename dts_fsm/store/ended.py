@@ -60,7 +60,8 @@ class Ended:
     def _add(self, row: tuple[Any, ...]) -> None:
         rowid, uuid, _, _, start, stop, status, reason, num_bytes, _ = row
         self._ended[status] += 1
-        period = self._periods[int((stop - self._start) // self._period_s)]
+        # what ended in what is the future now, since the clock was set back, counts as of now
+        period = self._periods[int((min(stop, self._now) - self._start) // self._period_s)]
         period[status] += 1
         if status == "succeeded":
             self._num_bytes += num_bytes
@@ -76,7 +77,6 @@ class Ended:
 
     def statistics(self) -> dict[str, Any]:
         """The fields of ``Statistics`` that come from the journal."""
-        # a transfer that ended in what is the future now, since the clock was set back, has its own period
         last = max((int((self._now - self._start) // self._period_s), *self._periods)) if self._periods else -1
         return {
             "num_succeeded": self._ended["succeeded"],

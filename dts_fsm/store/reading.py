@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sqlite3
 import threading
@@ -75,8 +76,10 @@ def sensible(read: Callable[P, T]) -> Callable[P, T]:
     def reading(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return read(*args, **kwargs)
-        except (SerializationError, ValueError) as error:
+        except (SerializationError, ValueError, OverflowError, OSError) as error:
             if isinstance(error, DtsError) and not isinstance(error, SerializationError):
+                raise
+            if isinstance(error, OSError) and error.errno != errno.EOVERFLOW:  # which is said of a time too far away
                 raise
             raise StoreDamagedError(
                 f"the store has what makes no sense ({error}): restore a backup, or run `dts-fsm store check`"

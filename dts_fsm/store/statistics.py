@@ -27,7 +27,7 @@ from dts_fsm.records.statistics import (
 )
 from dts_fsm.store.ended import MAX_LISTED, PAGE, Ended
 from dts_fsm.store.maintenance import reading
-from dts_fsm.store.reading import maybe_time
+from dts_fsm.store.reading import maybe_time, sensible
 from dts_fsm.store.rows import DATABASE_KINDS, time_of
 
 UPGRADE = "upgrade"
@@ -64,6 +64,7 @@ SELECT t.id, t.uuid, t.wanted = 'suspend', t.created_at,
 FROM transfers t WHERE t.state = ? AND t.id > ? ORDER BY t.id LIMIT ?"""
 
 
+@sensible
 def read_statistics(store: Path, *, since: datetime | None = None, now: float) -> Statistics:
     """Give what the store says of all of its transfers; nothing is changed, and no lock is held for long.
 

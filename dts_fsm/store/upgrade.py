@@ -12,13 +12,11 @@ from dts_fsm.statechart import Chart
 from dts_fsm.store.maintenance import reading
 
 _LIVING = """
-SELECT 'transfer' AS machine, chart, state, count(*), 0 FROM transfers WHERE completed_at IS NULL GROUP BY chart, state
+SELECT 'transfer' AS machine, chart, state, suspended_from, count(*) FROM transfers WHERE completed_at IS NULL
+GROUP BY chart, state, suspended_from
 UNION ALL
-SELECT 'transfer', chart, suspended_from, count(*), 1 FROM transfers
-WHERE completed_at IS NULL AND suspended_from <> '' GROUP BY chart, suspended_from
-UNION ALL
-SELECT 'operation', chart, state, count(*), 0 FROM operations WHERE due_at IS NOT NULL GROUP BY chart, state
-ORDER BY machine DESC, 5, chart, state"""
+SELECT 'operation', chart, state, '', count(*) FROM operations WHERE due_at IS NOT NULL GROUP BY chart, state
+ORDER BY machine DESC, chart, state, suspended_from"""
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +26,7 @@ class Fate:
     Attributes:
         machine: "transfer" or "operation".
         chart: the fingerprint of the chart that they were made under.
-        suspended: True where the state is the one that suspended transfers are to be resumed in.
+        suspended_from: the state in which they are to be resumed, or "".
         count: how many there are.
         target: the state in which they go on, or None.
         how: "same" (the chart is the present one), "kept" (another chart, which has a state of this name as well;
@@ -39,7 +37,7 @@ class Fate:
     machine: str
     chart: str
     state: str
-    suspended: bool
+    suspended_from: str
     count: int
     target: str | None
     how: Literal["same", "kept", "mapped", "stranded"]
@@ -58,22 +56,23 @@ def plan(store: Path, charts: Mapping[str, Chart]) -> list[Fate]:
     with reading(store) as db:
         rows = db.execute(_LIVING).fetchall()
     fates = []
-    for machine, fingerprint, state, count, suspended in rows:
+    for machine, fingerprint, state, suspended_from, count in rows:
         chart = charts[machine]
-        target = chart.carried(fingerprint, state)
+        target = chart.carried(fingerprint, state, suspended_from)
+        resumed = chart.carried(fingerprint, suspended_from) if suspended_from else target
         how: Literal["same", "kept", "mapped", "stranded"] = "kept"
-        if target is None:
+        if target is None or resumed is None:
             how = "stranded"
         elif fingerprint == chart.fingerprint:
             how = "same"
-        elif any(one.fingerprint == fingerprint and state in one.states for one in chart.migrations):
+        elif target != state or any(state in one.states for one in chart.migrations if one.fingerprint == fingerprint):
             how = "mapped"
         fates.append(
             Fate(
                 machine=machine,
                 chart=fingerprint,
                 state=state,
-                suspended=bool(suspended),
+                suspended_from=suspended_from,
                 count=count,
                 target=target,
                 how=how,

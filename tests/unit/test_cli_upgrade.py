@@ -69,8 +69,8 @@ def test_a_stranded_transfer_is_an_error_that_names_it_and_nothing_is_changed(fo
         stranded, *_, verdict = refused.stdout.splitlines()
         assert (refused.exit_code, verdict) == (1, f"{folder / 'dts.db'}: not all of it can go on; nothing was changed")
         assert stranded == (
-            f"1 x transfer in 'teleporting' of chart {FORMER.fingerprint}: STRANDED: the chart has no such live state, "
-            f"and no migration from {FORMER.fingerprint}"
+            f"1 x transfer in 'teleporting' of chart {FORMER.fingerprint}: STRANDED: the chart lacks that state, "
+            f"and a migration from {FORMER.fingerprint} for it"
         )
     assert living(folder) == {"stranded"}
 

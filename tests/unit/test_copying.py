@@ -492,10 +492,11 @@ def test_litter_of_the_same_operation_is_cleared_away_and_no_other(place: Place)
     (place.destination / "folder").mkdir()
     litter = f".dts-{batch.operation}-00000000-1.part"
     others = f".dts-{uuid4().hex}-00000000-1.part"
-    for name in (litter, others):
+    later = f".dts-{batch.operation}-{int(batch.attempt, 16) + 1:024x}-1.part"  # of a run that has replaced this one
+    for name in (litter, others, later):
         (place.destination / "folder" / name).write_bytes(b"half")
     move_batch(batch)
-    assert {f"folder/{others}": b"half", "folder/file": CONTENT} == place.arrived()
+    assert place.arrived() == {f"folder/{others}": b"half", f"folder/{later}": b"half", "folder/file": CONTENT}
 
 
 def test_a_root_that_has_gone_fails_all_files_transiently(place: Place) -> None:

@@ -255,7 +255,7 @@ def test_neighbours_with_names_that_are_not_text_are_left_alone(place: Place) ->
     names = [b"\xff\xfe", b"new\nline", b"\x1b[31m", b"\xed\xa0\x80"]
     for name in names:
         Path(os.fsdecode(folder + b"/" + name)).write_bytes(b"a neighbour's")
-    prefix = b".dts-" + batch.operation.encode() + b"-"
+    prefix = b".dts-" + batch.operation.encode() + b"-0"
     for i in range(5):
         os.mkdir(folder + b"/" + prefix + b"%d" % (2 * i))
         Path(os.fsdecode(folder + b"/" + prefix + b"%d\xff" % (2 * i + 1))).write_bytes(b"half")

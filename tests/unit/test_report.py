@@ -402,6 +402,12 @@ def test_what_is_no_time_is_wrong_usage(recent: Rig, since: str) -> None:
     assert (result.exit_code, "is no time" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("since", ["0001-01-01", "1969-12-31T23:59:59Z", "3000w"])
+def test_a_time_before_1970_is_wrong_usage(recent: Rig, since: str) -> None:
+    result = _run(recent, "report", "--since", since)
+    assert (result.exit_code, "is before 1970" in result.stderr) == (2, True)
+
+
 def test_a_store_without_transfers_has_a_report(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     result = _run(rig, "report")

@@ -400,6 +400,27 @@ def test_since_leaves_out_what_was_recorded_before(rig: Rig) -> None:
     assert read_statistics(rig.store.path, since=later, now=rig.clock.time()).num_transitions == 0
 
 
+def test_what_ended_in_what_is_the_future_now_counts_as_of_now(rig: Rig) -> None:
+    rig.run(rig.create("a"))
+    rig.clock.advance(80 * 365 * 86_400.0)
+    rig.run(rig.create("b"))
+    now = rig.clock.time() - 80 * 365 * 86_400.0 + 60.0  # the clock was set right again
+    found = read_statistics(rig.store.path, now=now)
+    assert [period.num_succeeded for period in found.periods if period.num_succeeded] == [1, 1]
+    assert len(found.periods) <= 60
+
+
+@pytest.mark.parametrize(
+    "damage", ["journal SET uuid = 'zz'", "history SET at = 1e300", "journal SET stop_time = 1e18, start_time = 1e18"]
+)
+def test_what_makes_no_sense_is_told_as_damage(rig: Rig, damage: str) -> None:
+    rig.run(rig.create("a"))
+    with rig.store._connections.transaction() as db:
+        db.execute(f"UPDATE {damage}")
+    with pytest.raises(StoreDamagedError, match="makes no sense"):
+        read_statistics(rig.store.path, now=1e19)
+
+
 def test_what_is_forgotten_while_it_is_looked_for_is_not_missed(rig: Rig) -> None:
     rig.run(rig.create("a"))
     last = rig.store.last_seq()

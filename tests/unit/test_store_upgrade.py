@@ -13,11 +13,11 @@ import attrs
 import pytest
 
 from dts_fsm import Config, Orchestrator, ServiceConfig
-from dts_fsm.errors import AlreadyRunningError, StoreChartError, StoreError
-from dts_fsm.records import HistoryRecord
+from dts_fsm.errors import AlreadyRunningError, StoreChartError, StoreError, TransientError
+from dts_fsm.records import HistoryRecord, Transfer
 from dts_fsm.statechart import Chart, MigrationDef, lint, load_chart
 from dts_fsm.store import SqliteStore
-from dts_fsm.store.upgrade import Fate, plan
+from dts_fsm.store.upgrade import plan
 from dts_fsm.testing import Rig
 
 TRANSFER, OPERATION = load_chart("transfer"), load_chart("operation")
@@ -242,26 +242,125 @@ def test_a_process_that_ends_half_way_leaves_the_rest_to_the_next(rig: Rig, monk
 
 def test_a_plan_counts_what_becomes_of_each_state(rig: Rig) -> None:
     in_every_state(rig)
-    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="active"))
-    former = TRANSFER.fingerprint
+    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="unknown"))
 
-    def fate(state: str, how: Any, target: str | None, *, suspended: bool = False, machine: str = "transfer") -> Fate:
-        chart = former if machine == "transfer" else OPERATION.fingerprint
-        return Fate(machine=machine, chart=chart, state=state, suspended=suspended, count=1, target=target, how=how)
+    def fates(chart: Chart) -> list[tuple[str, str, str | None, str, int]]:
+        found = plan(rig.store.path, {"transfer": chart, "operation": OPERATION})
+        assert {one.how for one in found if one.machine == "operation"} == {"same"}
+        assert {one.chart for one in found if one.machine == "transfer"} == {TRANSFER.fingerprint}
+        return [
+            (one.state, one.suspended_from, one.target, one.how, one.count)
+            for one in found
+            if one.machine == "transfer"
+        ]
 
-    store = rig.store.path
-    found = plan(store, {"transfer": changed, "operation": OPERATION})
-    assert [one for one in found if one.machine == "transfer"] == [
-        fate("active", "kept", "active"),
-        fate("inactive", "mapped", "active"),
-        fate("staging", "kept", "staging"),
-        fate("unknown", "kept", "unknown"),
-        fate("active", "kept", "active", suspended=True),
+    assert fates(changed) == [
+        ("active", "", "active", "kept", 1),
+        ("inactive", "active", "active", "mapped", 1),
+        ("staging", "", "staging", "kept", 1),
+        ("unknown", "", "unknown", "kept", 1),
     ]
-    assert {(one.how, one.target == one.state) for one in found if one.machine == "operation"} == {("same", True)}
-    found = plan(store, {"transfer": NEVER_INACTIVE, "operation": OPERATION})
-    assert [one for one in found if one.how == "stranded"] == [fate("inactive", "stranded", None)]
-    assert {one.how for one in plan(store, {"transfer": TRANSFER, "operation": OPERATION})} == {"same"}
+    assert fates(NEVER_INACTIVE)[1] == ("inactive", "active", None, "stranded", 1)
+    assert {how for *_, how, _ in fates(TRANSFER)} == {"same"}
+    without_staging = without(TRANSFER, "staging")
+    with rig.store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET suspended_from = 'staging' WHERE state = 'inactive'")
+    assert fates(without_staging)[1] == ("inactive", "staging", "inactive", "stranded", 1)
+
+
+EARLY = [
+    ("active", "finalizing"),  # a move is under way: the manifest would come before the files
+    ("staging", "active"),  # files are on tape
+    ("unknown", "active"),  # whether they are, is not known
+    ("unknown", "finalizing"),
+]
+
+
+@pytest.mark.parametrize(("former", "target"), EARLY)
+def test_a_migration_that_would_begin_work_too_early_is_refused_and_nothing_is_changed(
+    rig: Rig, former: str, target: str
+) -> None:
+    found = in_every_state(rig)
+    before = dump(rig)
+    under(rig, transfer=attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, **{former: target}),)))
+    with pytest.raises(StoreChartError, match=f"{found[former]} from '{former}' to '{target}', and the work that must"):
+        rig.scheduler.lead()
+    assert dump(rig) == before
+
+
+@pytest.mark.parametrize(("former", "target"), [("active", "unknown"), ("staging", "unknown"), ("active", "staging")])
+def test_a_migration_to_earlier_work_has_it_done_again(rig: Rig, former: str, target: str) -> None:
+    found = in_every_state(rig)
+    under(rig, transfer=attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, **{former: target}),)))
+    rig.source_endpoint.duration_s = rig.source.staging_duration_s = 0.0
+    rig.clock.advance(2e4)
+    status = rig.run(found[former])
+    assert (status.code, status.num_files_transferred) == ("succeeded", 1)
+
+
+def test_a_transfer_that_was_suspended_while_its_files_were_staged_is_staged_on(rig: Rig) -> None:
+    rig.source.staging_duration_s = 1e4
+    transfer_id = rig.create("tape")
+    rig.tick(10)
+    rig.store.request(transfer_id, "suspend", rig.clock.time())
+    rig.tick(10)
+    assert rig.store.status(transfer_id).code == "inactive"
+    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="active"))
+    under(rig, transfer=changed)
+    rig.scheduler.lead()
+    message = f"from chart {TRANSFER.fingerprint} to {changed.fingerprint}"
+    assert steps(rig, transfer_id) == [("transfer", "inactive", "staging", message)]
+    rig.source.staging_duration_s = 0.0
+    rig.clock.advance(2e4)
+    status = rig.run(transfer_id)
+    assert (status.code, status.num_files_transferred) == ("succeeded", 1)
+
+
+def test_a_suspension_that_had_begun_is_over_where_the_chart_has_none(rig: Rig) -> None:
+    rig.source_endpoint.duration_s = 1e4
+    transfer_id = rig.create("a")
+    rig.tick(10)
+    rig.calls.faults.add("cancel", TransientError("it does not answer"), 5)
+    rig.store.request(transfer_id, "suspend", rig.clock.time())
+    rig.tick(2)
+    assert rig.store.status(transfer_id).code == "active"
+    under(rig, transfer=without(TRANSFER, "inactive", migration(TRANSFER, inactive="active")))
+    rig.source_endpoint.duration_s = 0.0
+    for _ in range(100):
+        rig.tick(5)
+        rig.clock.advance(60.0)
+        rig.scheduler.sweep()
+    assert rig.store.status(transfer_id).code == "succeeded"
+
+
+def test_what_was_asked_before_the_change_is_heard_while_it_is_carried_over(rig: Rig) -> None:
+    rig.create("a")
+    rig.tick(1)
+    transfer_id = rig.create("b")
+    rig.store.request(transfer_id, "cancel", rig.clock.time())
+    under(rig, transfer=OTHER_ORDER)
+    assert rig.run(transfer_id).reason == "canceled"
+    assert [path for path in rig.destination_endpoint.files if path.endswith("/b")] == []
+
+
+def test_a_handler_that_raises_meanwhile_delays_its_own_transfer_only_and_the_upgrade_says_so(rig: Rig) -> None:
+    found = in_every_state(rig)
+    changed = without(TRANSFER, "inactive", migration(TRANSFER, inactive="active"))
+    mover, begin = rig.handlers["mover"], rig.handlers["mover"].begin
+    raising = [ZeroDivisionError("not now")]
+
+    def failing(transfer: Transfer) -> Any:
+        if raising and "b" in transfer.specification.file_ids:
+            raise raising.pop()
+        return begin(transfer)
+
+    mover.begin = failing  # type: ignore[method-assign]
+    under(rig, transfer=changed)
+    rig.scheduler.lead()
+    assert [len(steps(rig, found[name])) for name in ("active", "staging", "inactive")] == [1, 1, 0]
+    assert rig.store.outdated(changed.fingerprint, OPERATION.fingerprint, 0, 10) == [rig.store.rowid(found["inactive"])]
+    rig.source_endpoint.duration_s = 0.0
+    assert rig.run(found["inactive"], step_s=60.0).code == "succeeded"
 
 
 def orchestrator(rig: Rig, **charts: Chart) -> Orchestrator:

@@ -210,14 +210,14 @@ class Picture:
         """Give the picture of a chart without faults, with what data say of it.
 
         Raises:
-            StatechartError: the state that a machine is said to be in is not one of the chart.
+            StatechartError: the state that a machine is said to be in is not one of the chart; a state is called "*".
         """
         overlay = overlay or Overlay()
+        if any(state.name == BOX for state in chart.states):
+            raise StatechartError(f"a chart with a state that is called {BOX!r} cannot be drawn")
         for name, mark in overlay.states.items():
             if mark.look == "current":
                 chart.state(name)
-            elif name == BOX:
-                raise StatechartError(f"no state is called {BOX!r}")
         box = _box(chart)
         labels: dict[tuple[str, str], list[Label]] = defaultdict(list)
         loops: dict[str, list[Label]] = defaultdict(list)
