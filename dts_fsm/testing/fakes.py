@@ -112,6 +112,11 @@ class FakeEndpoint:
         with self._lock:
             self._moves.clear()
 
+    def unfinished(self) -> Sequence[UUID]:
+        """Give the ids of the moves that go on, or are suspended; nobody has told them to stop."""
+        with self._lock:
+            return [id_ for id_, move in self._moves.items() if move.result is None and not move.canceled]
+
     def pause(self, move: UUID, paused: bool = True) -> None:
         """A move is suspended by the provider, or goes on."""
         with self._lock:
@@ -238,6 +243,7 @@ class FakeDatabase:
         tape: path -> file, for files that must be staged before ``endpoint`` has them.
         faults: by the names of the methods.
         finalized: the ids with which ``finalize`` was called, in order.
+        staging_requests: the request ids with which ``stage_files`` was called, in order, repetitions included.
         staging_result: what a staging request comes to.
     """
 
@@ -256,6 +262,7 @@ class FakeDatabase:
         self.tape: dict[str, FakeFile] = {}
         self.faults = Faults()
         self.finalized: list[UUID] = []
+        self.staging_requests: list[UUID] = []
         self.staging_result = StagingStatus.SUCCEEDED
         self._endpoint, self._endpoint_name, self._users = endpoint, endpoint_name, users
         self.staging_duration_s = staging_duration_s
@@ -319,6 +326,7 @@ class FakeDatabase:
         self.faults.meet("stage_files")
         self.descriptors(orcid, file_ids)
         with self._lock:
+            self.staging_requests.append(request_id)
             self._requests.setdefault(request_id, (self._clock.time() + self.staging_duration_s, tuple(file_ids)))
         return request_id
 
