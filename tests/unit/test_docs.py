@@ -96,6 +96,7 @@ class Session:
             "LC_ALL": "C",
             "PATH": os.pathsep.join((str(commands), str(Path(sys.executable).parent), os.environ["PATH"])),
             "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": "1",  # output and errors come in their order, as in a terminal
             "USER": "ada",
             "XDG_STATE_HOME": str(folder / "states"),
         }
