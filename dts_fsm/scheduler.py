@@ -465,10 +465,12 @@ class Scheduler:
         pages = partial(self._outdated, transfer, operation)
         for rowids in pages():
             for row in self._store.load(rowids).values():
-                self._engine.carried(row)  # nothing is written unless all of them can go on
+                self._engine.carried(row)  # nothing is changed unless all of them can go on
+            self._write([], self._clock.time())  # the lease must not end meanwhile
         number = 0
         for rowids in pages():
-            now, rows, requests = self._clock.time(), self._store.load(rowids), self._requests(rowids)
+            rows, requests = self._store.load(rowids), self._requests(rowids)
+            now = self._clock.time()
             self._write([self._decided(row, now, requests=requests[rowid]) for rowid, row in rows.items()], now)
             self._published()
             number += len(rowids)

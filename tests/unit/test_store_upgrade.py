@@ -227,7 +227,7 @@ def test_a_process_that_ends_half_way_leaves_the_rest_to_the_next(rig: Rig, monk
     commit, calls = rig.store.commit, iter(range(100))
 
     def failing(changes: Any, now: float) -> None:
-        if next(calls) == 2:
+        if changes and next(calls) == 2:
             raise StoreError("the power is gone")
         commit(changes, now)
 
@@ -391,3 +391,23 @@ def test_an_upgrade_while_somebody_works_on_the_store_is_refused(rig: Rig) -> No
 def test_a_new_store_has_nothing_that_is_outdated(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "new.db")) as store:
         assert store.outdated("a", "b", 0, 10) == []
+
+
+def test_the_lease_is_renewed_while_much_is_carried_over(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_every_state(rig)
+    under(rig, transfer=OTHER_ORDER)
+    monkeypatch.setattr("dts_fsm.scheduler._CLAIM", 1)
+    lease_time_s, load = rig.config.service.lease_time_s, rig.store.load
+
+    left_s = []
+
+    def slow(rowids: Any) -> Any:
+        rig.clock.advance(0.6 * lease_time_s)
+        with closing(sqlite3.connect(rig.store.path)) as db:
+            left_s.append(db.execute("SELECT expires_at FROM lease").fetchone()[0] - rig.clock.time())
+        return load(rowids)
+
+    monkeypatch.setattr(rig.store, "load", slow)
+    assert rig.scheduler.lead() is True
+    assert len(left_s) == 8
+    assert min(left_s) > 0
