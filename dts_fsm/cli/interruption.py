@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,12 +27,16 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._raises = False
+        self._woken_before = -1
         self._previous: dict[signal.Signals, Any] = {}
         # A pipe, because an Event must not be set by a handler: it may have interrupted the very code that holds the
-        # event's lock.
+        # event's lock. The interpreter writes to it as soon as a signal comes, in whichever thread: the handlers run
+        # in the main thread only, between two of its instructions, and not while it sleeps.
         self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
 
     def __enter__(self) -> Self:
+        self._woken_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
         return self
@@ -39,6 +44,7 @@ class Interruption:
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._woken_before)
         os.close(self._reader)
         os.close(self._writer)
 
@@ -48,13 +54,18 @@ class Interruption:
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(128 + number)
         self.requested = True
-        os.write(self._writer, b"!")
         if self._raises:
             raise KeyboardInterrupt
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until a signal has come, or the time is over; True for the former."""
-        return bool(select.select([self._reader], [], [], timeout_s)[0])
+        ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.requested:
+            left_s = None if ends_at is None else max(0.0, ends_at - time.monotonic())
+            if not select.select([self._reader], [], [], left_s)[0]:
+                return self.requested
+            os.read(self._reader, 1024)
+        return True
 
     @contextmanager
     def raising(self) -> Iterator[None]:

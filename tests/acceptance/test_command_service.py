@@ -56,11 +56,21 @@ databases:
         self.write()
         log = (self.folder / f"log-{len(list(self.folder.glob('log-*')))}").open("w")
         with log:
-            process = self.command.start("run", self.config, stderr=log)
+            env = self.command.env | {"PYTHONFAULTHANDLER": "1"}
+            process = self.command.start("run", self.config, stderr=log, env=env)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready: 2 databases, store "), (self.folder / log.name).read_text()
         return process, line
+
+    def stops(self, service: subprocess.Popen[str]) -> None:
+        """Wait until the service has ended, and in order; where it hangs, its log says in what."""
+        try:
+            assert service.wait(60) == 0
+        except subprocess.TimeoutExpired:
+            service.send_signal(signal.SIGABRT)
+            service.wait(30)
+            pytest.fail("\n".join(log.read_text() for log in sorted(self.folder.glob("log-*"))))
 
     def ask(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         env = self.command.env | {"DTS_FSM_CONFIG": str(self.config), "DTS_FSM_ORCID": ADA}
@@ -120,7 +130,7 @@ class TestService:
         assert [json.loads(line)["status"]["code"] for line in watched.splitlines()] == steps
         assert "class succeeded current" in drawn
         service.send_signal(signal.SIGINT)
-        assert service.wait(30) == 0
+        site.stops(service)
 
     def asked_at_once(self, site: Site, *questions: tuple[str, ...]) -> list[str]:
         """Give what the commands write, all of them run at the same time."""
@@ -158,7 +168,7 @@ class TestService:
         transfer_id = site.create("NC_005816.gb")
         site.becomes(transfer_id, "staging")
         service.send_signal(signal.SIGTERM)
-        assert service.wait(30) == 0
+        site.stops(service)
         log = (site.folder / "log-0").read_text().splitlines()
         assert [line.split(" ", 1)[1] for line in log[-2:]] == ["INFO stopping action=stop", "INFO stopped action=stop"]
         site.delay_s = 0
@@ -175,7 +185,7 @@ class TestService:
         first.kill()
         site.becomes(transfer_id, "succeeded")
         second.send_signal(signal.SIGTERM)
-        assert second.wait(30) == 0
+        site.stops(second)
         assert "leading action=lead" in (site.folder / "log-1").read_text()
 
     def test_a_failed_transfer_is_retried_with_what_did_not_arrive(self, site: Site) -> None:
@@ -201,7 +211,7 @@ class TestService:
         refused = site.ask("store", "vacuum")
         assert (refused.returncode, "stop it first" in refused.stderr) == (1, True)
         service.send_signal(signal.SIGTERM)
-        assert service.wait(30) == 0
+        site.stops(service)
         assert site.ask("store", "vacuum").returncode == 0
 
 
