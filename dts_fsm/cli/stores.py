@@ -67,8 +67,8 @@ def check(ctx: click.Context, place: Place, as_json: bool) -> None:
 def upgrade(ctx: click.Context, place: Place, planned: bool, files: tuple[Path, ...], as_json: bool) -> None:
     """Let live transfers go on under changed statecharts; a service that starts does the same at first.
 
-    Exit status: 0, or 1 where transfers are stranded: in a state that the charts neither have nor have a migration for.
-    Nothing is changed then.
+    Exit status: 0, or 1 where transfers are stranded: in a state that the charts neither have nor have a migration for,
+    or have one that would begin work too early. Nothing is changed then.
     """
     if files and not planned:
         raise click.UsageError("--chart goes with --plan: a host hands its charts to its own orchestrator")
@@ -79,7 +79,7 @@ def upgrade(ctx: click.Context, place: Place, planned: bool, files: tuple[Path, 
             raise click.UsageError(f"{file}: the chart is called {chart.name!r}, not {' or '.join(CHARTS)}")
         charts[chart.name] = chart
     fates = plan(place.store_file, charts)
-    stranded = [fate for fate in fates if fate.how == "stranded"]
+    stranded = any(fate.refused for fate in fates)
     if not planned and not stranded:
         with closing(SqliteStore(place.store_file, create=False)) as opened:
             Orchestrator(place.config, databases={}, endpoints={}, store=opened).upgrade()
@@ -95,19 +95,25 @@ def upgrade(ctx: click.Context, place: Place, planned: bool, files: tuple[Path, 
 _BECOMES = {
     "same": "the chart is the present one",
     "kept": "goes on in the state of this name",
-    "mapped": "goes on in {target!r}, as a migration says",
+    "mapped": "goes on in {target!r}{resumed}, as a migration says",
     "stranded": "STRANDED: the chart lacks that state, and a migration from {chart} for it",
+    "early": "STRANDED: a migration leads to {begun!r}, whose work would begin before what must come first is done",
 }
 
 
 def _sentence(fate: Fate) -> str:
     resumed = f", to be resumed in {fate.suspended_from!r}," if fate.suspended_from else ""
-    becomes = _BECOMES[fate.how].format(target=fate.target, chart=fate.chart)
+    becomes = _BECOMES[fate.how].format(
+        target=fate.target,
+        resumed=f", to be resumed in {fate.resumed_in!r}" if fate.resumed_in else "",
+        begun=fate.resumed_in or fate.target,
+        chart=fate.chart,
+    )
     return f"{fate.count:,} x {fate.machine} in {fate.state!r}{resumed} of chart {fate.chart}: {becomes}"
 
 
 def _verdict(fates: Sequence[Fate], *, done: bool) -> str:
-    if any(fate.how == "stranded" for fate in fates):
+    if any(fate.refused for fate in fates):
         return "not all of it can go on; nothing was changed"
     if all(fate.how == "same" for fate in fates):
         return "nothing is to be done"

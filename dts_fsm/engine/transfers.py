@@ -15,7 +15,6 @@ from dts_fsm.engine.guards import (
     CANCEL,
     ENDED,
     EXPIRE,
-    FINALIZE,
     RESUME,
     SUSPEND,
     latest,
@@ -40,6 +39,7 @@ from dts_fsm.store.rows import (
     TransferRow,
     time_of,
 )
+from dts_fsm.store.upgrade import too_early
 
 COMPLAINT_PAUSE_S = 5.0
 """How long a transfer is left alone on which a handler's or the engine's fault made it impossible to decide."""
@@ -267,25 +267,13 @@ class Engine:
             return row.state
         self.check(("transfer", row.chart, name) for name in (row.state, row.suspended_from) if name)
         target = chart.carried(row.chart, row.state, row.suspended_from) or row.state
-        early = None
-        if target not in (row.state, row.suspended_from):
-            match chart.state(target).enter:
-                case "mover.begin":
-                    early = row.num_unstaged > 0 or self._lacks(row, "survey", ("move", "manifest", FINALIZE))
-                case "manifestor.begin":
-                    early = self._lacks(row, "move", ("manifest", FINALIZE))
-        if early:
+        early = too_early(chart, row, lambda: {source.endpoint for source in self._static(row).sources})
+        if early is not None:
             raise StoreChartError(
-                f"a migration leads the transfer {row.uuid} from {row.state!r} to {target!r}, and the work that must "
+                f"a migration leads the transfer {row.uuid} from {row.phase!r} to {early!r}, and the work that must "
                 "come before is not done: lead to a state in which it is done again"
             )
         return target
-
-    def _lacks(self, row: TransferRow, kind: str, later: tuple[str, ...]) -> bool:
-        """True until each source endpoint has done this work, and while other work is under way than what follows."""
-        done = {op.endpoint for op in row.operations if op.kind == kind and op.state == "succeeded"}
-        under_way = (op for op in row.operations if op.kind not in later)
-        return live(under_way) or any(source.endpoint not in done for source in self._static(row).sources)
 
     def _carry(self, change: Change, now: float) -> None:
         """Let a transfer that was made under other charts go on under the present ones; its history says so.

@@ -90,6 +90,15 @@ _LANE = f"(iif(kind IN ({str(DATABASE_KINDS)[1:-1]}), 'databases.', 'endpoints.'
 _ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
 
 
+def load_rows(db: sqlite3.Connection, rowids: Collection[int]) -> dict[int, TransferRow]:
+    """Give the transfers with these row ids and their operations, oldest first; what is not there is left out."""
+    ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
+    transfers = {row[0]: TransferRow(*row) for row in db.execute(_SELECT_TRANSFERS + ids).fetchall()}
+    for row in db.execute(_SELECT_OPERATIONS + ids + " ORDER BY id").fetchall():
+        transfers[row[2]].operations.append(OperationRow(*row))
+    return transfers
+
+
 class SqliteStore(Queries):
     """All state of one installation, in one SQLite file.
 
@@ -214,12 +223,8 @@ class SqliteStore(Queries):
         """Give the transfers with their operations; ids that are not there are left out."""
         if not rowids:
             return {}
-        ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
         with self._connections.reader() as db:
-            transfers = {row[0]: TransferRow(*row) for row in db.execute(_SELECT_TRANSFERS + ids).fetchall()}
-            for row in db.execute(_SELECT_OPERATIONS + ids + " ORDER BY id").fetchall():
-                transfers[row[2]].operations.append(OperationRow(*row))
-        return transfers
+            return load_rows(db, rowids)
 
     def requests(self, rowids: Collection[int]) -> list[RequestRow]:
         """Give what users ask of these transfers, in the order in which they asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -10,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dts_fsm.cli.main import main
-from dts_fsm.statechart import load_chart
+from dts_fsm.statechart import MigrationDef, load_chart
 from dts_fsm.statechart.writer import chart_to_toml
+from dts_fsm.store import SqliteStore
 from dts_fsm.testing import Rig
 
 TRANSFER = load_chart("transfer")
@@ -88,6 +90,27 @@ def test_a_chart_that_is_to_come_can_be_planned_with_and_nothing_else(folder: Pa
     file.write_text(chart_to_toml(attrs.evolve(FORMER, name="door", file=None)), encoding="utf-8")
     refused = run("store", "upgrade", "--plan", *place)
     assert (refused.exit_code, "the chart is called 'door'" in refused.stderr) == (2, True)
+
+
+def test_a_plan_says_where_work_would_begin_too_early_and_where_what_is_suspended_is_resumed(folder: Path) -> None:
+    file = folder / "coming.toml"
+    suspended = "1 x transfer in 'inactive', to be resumed in 'active',"
+
+    def planned(**states: str) -> tuple[int, str]:
+        description = "Simpler, and for this test."
+        migrations = (MigrationDef(fingerprint=FORMER.fingerprint, states=states, description=description),)
+        file.write_text(chart_to_toml(attrs.evolve(TRANSFER, migrations=migrations, file=None)), encoding="utf-8")
+        told = run("store", "upgrade", "--plan", "--chart", file, "--data-dir", folder)
+        return told.exit_code, told.stdout.splitlines()[0].replace(f" of chart {FORMER.fingerprint}", "")
+
+    early = "STRANDED: a migration leads to 'finalizing', whose work would begin before what must come first is done"
+    assert planned(active="finalizing") == (1, f"1 x transfer in 'active': {early}")
+    with closing(SqliteStore(folder / "dts.db")) as store, store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET state = 'inactive', suspended_from = 'active'")
+    assert planned(active="finalizing") == (1, f"{suspended}: {early}")
+    kept = "goes on in 'inactive', to be resumed in 'staging', as a migration says"
+    assert planned(active="staging") == (0, f"{suspended}: {kept}")
+    assert planned(inactive="unknown") == (0, f"{suspended}: goes on in 'active', as a migration says")
 
 
 def test_without_a_store_there_is_nothing_to_upgrade(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,48 +17,14 @@ import pytest
 from dts_fsm import Config, Orchestrator, ServiceConfig
 from dts_fsm.errors import AlreadyRunningError, StoreChartError, StoreError, TransientError
 from dts_fsm.records import HistoryRecord, Transfer
-from dts_fsm.statechart import Chart, MigrationDef, lint, load_chart
+from dts_fsm.statechart import Chart
 from dts_fsm.store import SqliteStore
-from dts_fsm.store.upgrade import plan
+from dts_fsm.store.upgrade import plan, too_early
 from dts_fsm.testing import Rig
-
-TRANSFER, OPERATION = load_chart("transfer"), load_chart("operation")
-
-
-def without(chart: Chart, state: str, *migrations: MigrationDef) -> Chart:
-    """The chart without a state, and without what leads to it or from it."""
-    kept = (
-        attrs.evolve(t, sources=tuple(source for source in t.sources if source != state))
-        for t in chart.transitions
-        if t.target != state
-    )
-    transitions = tuple(t for t in kept if t.sources)
-    used = {t.guard for t in transitions}
-    changed = attrs.evolve(
-        chart,
-        states=tuple(one for one in chart.states if one.name != state),
-        transitions=transitions,
-        guards=tuple(
-            attrs.evolve(guard, excludes=tuple(name for name in guard.excludes if name in used))
-            for guard in chart.guards
-            if guard.name in used
-        ),
-        migrations=migrations,
-        ignored={},
-    )
-    assert [finding.code for finding in lint(changed) if finding.code != "SC016"] == []
-    return changed
-
-
-def migration(chart: Chart, **states: str) -> MigrationDef:
-    return MigrationDef(fingerprint=chart.fingerprint, states=states, description="The chart became simpler.")
-
+from tests.charts import OPERATION, OTHER_ORDER, TRANSFER, migration, without
 
 NEVER_INACTIVE = without(TRANSFER, "inactive")
 """A transfer's chart that knows no suspension."""
-
-OTHER_ORDER = attrs.evolve(TRANSFER, transitions=TRANSFER.transitions[::-1])
-"""A chart with the same states, of which another transition comes first."""
 
 
 def under(rig: Rig, *, transfer: Chart | None = None, operation: Chart | None = None) -> None:
@@ -286,6 +254,102 @@ def test_a_migration_that_would_begin_work_too_early_is_refused_and_nothing_is_c
     with pytest.raises(StoreChartError, match=f"{found[former]} from '{former}' to '{target}', and the work that must"):
         rig.scheduler.lead()
     assert dump(rig) == before
+
+
+def suspended(rig: Rig, file_id: str) -> UUID:
+    transfer_id = rig.create(file_id)
+    rig.tick(10)
+    rig.store.request(transfer_id, "suspend", rig.clock.time())
+    rig.tick(10)
+    assert rig.store.status(transfer_id).code == "inactive"
+    return transfer_id
+
+
+@pytest.mark.parametrize(
+    ("file_id", "former", "target"), [("tape", "staging", "active"), ("a", "active", "finalizing")]
+)
+def test_a_migration_by_which_a_suspended_transfer_would_go_on_too_early_is_refused_too(
+    rig: Rig, file_id: str, former: str, target: str
+) -> None:
+    rig.source_endpoint.duration_s = rig.source.staging_duration_s = 1e4
+    transfer_id = suspended(rig, file_id)
+    before = dump(rig)
+    under(rig, transfer=attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, **{former: target}),)))
+    with pytest.raises(StoreChartError, match=f"{transfer_id} from '{former}' to '{target}', and the work that must"):
+        rig.scheduler.lead()
+    assert dump(rig) == before
+
+
+LIVE_PAIRS = list(permutations(TRANSFER.live_states, 2))
+
+
+@pytest.mark.parametrize(("former", "target"), LIVE_PAIRS)
+def test_an_upgrade_does_what_the_plan_said_or_is_refused_where_the_plan_said_so(
+    rig: Rig, former: str, target: str
+) -> None:
+    rig.source.add("other tape", 10, staged=False)
+    rig.source_endpoint.duration_s, rig.source.staging_duration_s = 1e4, 1e4
+    found = [suspended(rig, "other tape"), *in_every_state(rig).values()]
+    changed = attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, **{former: target}),))
+    fates = [
+        one for one in plan(rig.store.path, {"transfer": changed, "operation": OPERATION}) if one.machine == "transfer"
+    ]
+    assert sum(one.count for one in fates) == len(found)
+    before = dump(rig)
+    under(rig, transfer=changed)
+    if any(one.refused for one in fates):
+        with pytest.raises(StoreChartError):
+            rig.scheduler.lead()
+        assert dump(rig) == before
+        return
+    rig.scheduler.lead()
+    done = Counter(step[1:3] for transfer_id in found for step in steps(rig, transfer_id) if step[0] == "transfer")
+    expected = Counter[tuple[str, str | None]]()
+    for one in fates:
+        expected[one.state, one.target] += one.count
+    assert done == expected
+
+
+def test_work_that_was_done_once_and_is_being_done_again_is_not_done_yet(rig: Rig) -> None:
+    rowid = rig.store.rowid(in_every_state(rig)["active"])
+    changed = attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, active="finalizing"),))
+    row = rig.store.load([rowid])[rowid]
+    again = row.operations[-1]
+    assert (again.kind, again.state) == ("move", "running")
+    first = attrs.evolve(again, state="succeeded", due_at=None)
+    row.operations.insert(-1, first)
+    assert too_early(changed, row, lambda: {"source"}) == "finalizing"
+    row.operations.remove(again)
+    assert too_early(changed, row, lambda: {"source"}) is None
+    assert too_early(changed, row, lambda: {"source", "other source"}) == "finalizing"
+
+
+def test_a_plan_tells_those_that_a_migration_leads_on_from_those_for_which_it_is_too_early(rig: Rig) -> None:
+    rig.source_endpoint.duration_s = rig.source.staging_duration_s = 1e4
+    for file_id in ("a", "b", "tape"):
+        suspended(rig, file_id)
+    changed = attrs.evolve(OTHER_ORDER, migrations=(migration(TRANSFER, inactive="unknown", staging="active"),))
+
+    def fates(chart: Chart) -> list[tuple[str, str | None, str, str, int]]:
+        found = plan(rig.store.path, {"transfer": chart, "operation": OPERATION})
+        return [
+            (one.suspended_from, one.target, one.resumed_in, one.how, one.count)
+            for one in found
+            if one.machine == "transfer"
+        ]
+
+    assert fates(changed) == [("active", "active", "", "mapped", 2), ("staging", "active", "", "early", 1)]
+    changed = attrs.evolve(changed, migrations=(migration(TRANSFER, active="staging"),))
+    assert fates(changed) == [
+        ("active", "inactive", "staging", "mapped", 2),
+        ("staging", "inactive", "staging", "kept", 1),
+    ]
+    with rig.store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET state = 'staging', suspended_from = '' WHERE suspended_from = 'active'")
+    with rig.store._connections.transaction() as db:
+        db.execute("UPDATE transfers SET state = 'staging', suspended_from = '' WHERE suspended_from = 'staging'")
+    changed = attrs.evolve(changed, migrations=(migration(TRANSFER, staging="active"),))
+    assert fates(changed) == [("", "active", "", "mapped", 2), ("", "active", "", "early", 1)]
 
 
 @pytest.mark.parametrize(("former", "target"), [("active", "unknown"), ("staging", "unknown"), ("active", "staging")])
