@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.meter import Meter, peak_bytes
 from dts_fsm import Config, Orchestrator, ServiceConfig, Specification, User
-from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint
+from dts_fsm.testing import ORCID, FakeDatabase, PromptEndpoint
 
 _USER = User(name="Ada", orcid=ORCID)
 _FILE_BYTES = 1000
@@ -17,8 +17,8 @@ class _World:
     """An orchestrator between two fake databases, and specifications of files that are there."""
 
     def __init__(self, folder: Path, *, transfers: int, files: int, duration_s: float = 0.0) -> None:
-        source = FakeEndpoint("source", sees=folder, duration_s=duration_s)
-        destination = FakeEndpoint("destination")
+        source = PromptEndpoint("source", sees=folder, duration_s=duration_s)
+        destination = PromptEndpoint("destination")
         genomes = FakeDatabase("genomes", endpoint=source, endpoint_name="source")
         archive = FakeDatabase("archive", endpoint=destination, endpoint_name="destination")
         self.specifications = [

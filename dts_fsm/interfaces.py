@@ -44,6 +44,11 @@ class Endpoint(Protocol):
     over. It is quick, safe from any thread, and to be asked directly before each write that must not come late. The
     endpoint remains usable. One whose bytes are moved by a service, which goes on when this process stands still,
     does not need it: the service knows the submission again.
+
+    ``watch(ended)`` lets ``ended`` be called with the id of each move that ends from then on, from any thread, as soon
+    as ``statuses`` says so; what it gives is called to have no more of it. An endpoint whose moves this process makes
+    should have it: what ends at once is acted on at once, without a poll. ``statuses`` must then cost next to nothing,
+    for it is asked directly after ``transfer``, too.
     """
 
     @property

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import cast
@@ -136,13 +135,19 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         engine = Engine(
             handlers,
             Timing(settings),
-            functools.lru_cache(1000)(store.stored),
+            store.stored,
             transfer_chart=parts.charts.get("transfer"),
             operation_chart=parts.charts.get("operation"),
         )
         hub = Hub(store)
         stack.callback(hub.stop)
-        scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made) if schedule else None
+        scheduler = None
+        if schedule:
+            watches = {name: getattr(endpoints[name], "watch", None) for name in endpoints}
+            watched = {name: watch for name, watch in watches.items() if watch is not None}
+            scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made, watched.keys())
+            for watch in watched.values():
+                stack.callback(watch(scheduler.ended))
         return Running(
             store=store,
             engine=engine,
@@ -195,6 +200,7 @@ def _scheduler(
     hub: Hub,
     stack: ExitStack,
     made: Made,
+    watched: Container[str],
 ) -> Scheduler:
     settings, redact = config.service, Redactor(config)
     dispatcher = LaneDispatcher(limits=lane_limits(config), call_timeout_s=settings.call_timeout_s, redact=redact)
@@ -209,6 +215,7 @@ def _scheduler(
         published=hub.notify,
         fence=made.fence,
         redact=redact,
+        watched=watched,
     )
 
 

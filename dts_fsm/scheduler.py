@@ -10,23 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from functools import partial
-from operator import itemgetter
-from typing import cast, overload
+from typing import cast
 from uuid import UUID
 
 from dts_fsm.config import Redactor, ServiceConfig
 from dts_fsm.config.redaction import words
 from dts_fsm.engine import Answer, Engine
-from dts_fsm.engine.guards import ENDED
 from dts_fsm.engine.transfers import COMPLAINT_PAUSE_S
 from dts_fsm.errors import StoreChartError, StoreError, StoreLeaseLostError
 from dts_fsm.interfaces import Clock, Handler
-from dts_fsm.lanes import Call, Dispatcher, Verb, lane_of
-from dts_fsm.records import FileRecord, Operation
-from dts_fsm.store import Change, OperationRow, RequestRow, Store, TransferRow, time_of
+from dts_fsm.lanes import Dispatcher
+from dts_fsm.store import Change, OperationRow, RequestRow, Store, TransferRow
+from dts_fsm.underway import Calls, Ends, KeptRows
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +34,6 @@ _CLAIM = 1000
 _GATHER_S = 0.02
 """How long a tick waits for the calls of the one before, so that quick answers share a commit."""
 
-_POLL_BATCH = 200
 _LONGEST_SLEEP_S = 0.25
 """How soon what another process has asked for is found."""
 
@@ -49,38 +46,6 @@ _NOTHING_DONE_S = 0.1
 """How long a tick waits after one that found nothing it could do, although something is due (its lane is full, say)."""
 
 
-_UNCALLED = ENDED | {"pending"}
-
-_View = tuple[Operation, tuple[int, int]]
-"""An operation for its handler, and the row ids of its transfer and of itself."""
-
-
-class _Files(Sequence[FileRecord]):
-    """The files of a transfer, read when they are first looked at."""
-
-    def __init__(self, read: Callable[[], Sequence[FileRecord]]) -> None:
-        self._read = read
-        self._files: Sequence[FileRecord] | None = None
-
-    def _loaded(self) -> Sequence[FileRecord]:
-        if self._files is None:
-            self._files = self._read()
-        return self._files
-
-    @overload
-    def __getitem__(self, index: int) -> FileRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[FileRecord]: ...
-    def __getitem__(self, index: int | slice) -> FileRecord | Sequence[FileRecord]:
-        return self._loaded()[index]
-
-    def __len__(self) -> int:
-        return len(self._loaded())
-
-    def __iter__(self) -> Iterator[FileRecord]:
-        return iter(self._loaded())
-
-
 class Scheduler:
     """Advances all transfers of a store while it holds the store's lease.
 
@@ -89,6 +54,7 @@ class Scheduler:
         fence: is called before this scheduler takes office and after another has taken it, with ``in_office``: what was
             begun before is to stop, and what is begun then to go on only while that is True.
         redact: takes secrets out of what handlers raise while it is decided which operations come next.
+        watched: the names of the endpoints that tell of the ends of moves, to ``ended``.
     """
 
     def __init__(
@@ -103,22 +69,22 @@ class Scheduler:
         published: Callable[[], None],
         fence: Callable[[Callable[[], bool]], None] = lambda valid: None,  # noqa: ARG005 - nothing is to be fenced
         redact: Redactor | None = None,
+        watched: Container[str] = (),
     ) -> None:
-        self._store, self._engine, self._handlers = store, engine, handlers
-        self._dispatcher, self._settings, self._clock = dispatcher, settings, clock
+        self._store, self._engine = store, engine
+        self._settings, self._clock = settings, clock
         self._published, self._fence = published, fence
         self._redact = redact or Redactor()
-        self._in_flight: dict[int, Call] = {}
-        self._alone: set[int] = set()
-        self._crowded: frozenset[str] = frozenset()
-        self._fresh: set[str] = set()
+        self._rows, self._ends = KeptRows(store), Ends(watched)
+        self._calls = Calls(
+            store=store, engine=engine, handlers=handlers, dispatcher=dispatcher, in_office=self.in_office
+        )
         self._set_back: dict[int, float] = {}
         self._leading = False
         self._renew_at = self._lease_ends_at = 0.0
         self._in_office_since = self._no_deadline_before = 0.0
         self._last_tick_at = 0.0
         self._grace_s = 2 * settings.poll_interval_s + settings.call_timeout_s
-        self._term = 0
         self._one_by_one = False
         self._prune_at = self._sweep_at = 0.0
         self._swept = 0
@@ -140,37 +106,46 @@ class Scheduler:
         """
         began_at = self._clock.time()
         try:
-            answers = self._answers(wait_s)
+            answers = self._calls.answers(wait_s)
             if (now := self._clock.time()) > began_at + wait_s + self._grace_s:
                 self._hear_first(now)  # this process stood still while it waited
             return self._tick(answers)
         except Exception:
             # what is in memory may be wrong: the store is right
-            self._fresh.clear()
+            self._calls.forget_submissions()
+            self._rows.forget()
             raise
 
     def _tick(self, answers: Mapping[int, list[tuple[int, Answer]]]) -> int:
         now = self._now()
         self._set_back = {rowid: until for rowid, until in self._set_back.items() if until > now}
         due = self._claim(now)
-        rowids = [rowid for rowid in dict.fromkeys((*answers, *due)) if rowid not in self._set_back]
+        looked_at = dict.fromkeys((*answers, *self._ends.heard(), *due))
+        rowids = [rowid for rowid in looked_at if rowid not in self._set_back]
         if not rowids:
             return 0
-        rows = self._store.load(rowids)
+        rows = self._rows.take(rowids)
         requests = self._requests(rowids)
         changes = []
         for rowid, row in rows.items():
             operations = {operation.rowid: operation for operation in row.operations}
             heard = [(operations[number], answer) for number, answer in answers.get(rowid, ()) if number in operations]
             change = self._decided(row, now, heard, requests[rowid])
+            self._ends.bring_forward(change.transfer, now)
             if _has_news(change):
                 changes.append(change)
         if changes:
             written = self._commit(changes, now)
-            self._note_submissions(written)
+            self._calls.note(written)
             if any(change.history for change in written):
                 self._published()
-        return len(changes) + self._make_calls([change.transfer for change in changes], rows, now)
+        rows |= {change.transfer.rowid: change.transfer for change in changes}
+        # what is in memory of those that were set back was not written
+        sound = [row for rowid, row in rows.items() if rowid not in self._set_back]
+        calls, stranded = self._calls.make(sound, now)
+        self._set_back |= {row.rowid: now + COMPLAINT_PAUSE_S for row in stranded}
+        self._rows.put(sound)
+        return len(changes) + calls
 
     def sweep(self) -> int:
         """Repair some of the transfers that contradict their operations, and report them; give how many.
@@ -201,28 +176,17 @@ class Scheduler:
                     extra={"action": "sweep", "transfer_id": row.uuid, "state": state, "new_state": row.state},
                 )
         if changes:
+            self._rows.forget()
             self._write(changes, now)
             self._published()
         return len(changes)
 
     def _claim(self, now: float) -> list[int]:
-        full = self._dispatcher.full_lanes()
-        crowded, self._crowded = self._crowded, frozenset()
-        due = self._store.due(now, _CLAIM, without=full | crowded, busy=self._in_flight) if crowded else []
-        return due or self._store.due(now, _CLAIM, without=full, busy=self._in_flight)
-
-    def _answers(self, wait_s: float) -> dict[int, list[tuple[int, Answer]]]:
-        answers = defaultdict(list)
-        for call in self._dispatcher.collect(wait_s):
-            if call.term != self._term:
-                continue  # asked for in an earlier term of office: another scheduler has acted since
-            numbers = {number for _, number in call.rowids}
-            # one of them may make the others wait in vain, every time
-            self._alone = self._alone | numbers if call.given_up else self._alone - numbers
-            for operation, (transfer, number) in zip(call.operations, call.rowids, strict=True):
-                self._in_flight.pop(number, None)
-                answers[transfer].append((number, call.answers[operation.id]))
-        return answers
+        full = self._calls.dispatcher.full_lanes()
+        crowded, self._calls.crowded = self._calls.crowded, frozenset()
+        busy = self._calls.busy
+        due = self._store.due(now, _CLAIM, without=full | crowded, busy=busy) if crowded else []
+        return due or self._store.due(now, _CLAIM, without=full, busy=busy)
 
     def _decided(
         self,
@@ -278,89 +242,6 @@ class Scheduler:
         self._store.commit(changes, now)
         self._lease_ends_at = ends_at
 
-    def _note_submissions(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            for entry in change.history:
-                if entry.operation is not None and entry.event == "submit":
-                    self._fresh.add(entry.operation.uuid)
-
-    def _make_calls(self, changed: Collection[TransferRow], rows: Mapping[int, TransferRow], now: float) -> int:
-        polls: defaultdict[tuple[str, str, str], list[_View]] = defaultdict(list)
-        calls = 0
-        due = self._to_call({**rows, **{row.rowid: row for row in changed}}.values(), now)
-        # who takes up most of this claim is left out of the next one: it may have a long queue, and others a short one
-        crowds = Counter(lane_of(operation.kind, operation.endpoint) for _, operation in due)
-        self._crowded = frozenset(name for name, count in crowds.items() if count > _CLAIM / 2)
-        for row, operation in due:
-            if operation.handler not in self._handlers:
-                self._set_back[row.rowid] = now + COMPLAINT_PAUSE_S
-                _log.error("no such handler", extra={"action": "call", "handler": operation.handler})
-                continue
-            if not self._free(operation):
-                continue
-            calls += 1
-            view = (self._view(row, operation), (row.rowid, operation.rowid))
-            lane = lane_of(operation.kind, operation.endpoint)
-            if operation.state in ("running", "suspended") and operation.rowid in self._alone:
-                self._call("poll", operation.handler, lane, [view])
-            elif operation.state in ("running", "suspended"):
-                polls[operation.handler, operation.endpoint, lane].append(view)
-            else:
-                verb: Verb = "submit" if operation.state == "submitting" else "cancel"
-                self._call(verb, operation.handler, lane, [view])
-        for (name, _, lane), views in polls.items():
-            for first in range(0, len(views), _POLL_BATCH):
-                self._call("poll", name, lane, views[first : first + _POLL_BATCH])
-        return calls
-
-    def _to_call(self, rows: Iterable[TransferRow], now: float) -> list[tuple[TransferRow, OperationRow]]:
-        """The operations that are due for a call, the longest-waiting first."""
-        due = [
-            (operation.due_at, row, operation)
-            for row in rows
-            if row.rowid not in self._set_back  # what is in memory of it was not written
-            for operation in row.operations
-            if operation.state not in _UNCALLED and operation.due_at is not None and operation.due_at <= now
-        ]
-        due.sort(key=itemgetter(0))
-        return [(row, operation) for _, row, operation in due]
-
-    def _free(self, operation: OperationRow) -> bool:
-        """True where a call can be made for it: none is under way, and its lane has room."""
-        call = self._in_flight.get(operation.rowid)
-        if operation.state == "canceling":
-            # what has not begun need not be done any more; a cancellation does not wait for room behind other work
-            return call is None or (call.verb != "cancel" and self._dispatcher.withdraw(call))
-        return call is None and not self._dispatcher.full(lane_of(operation.kind, operation.endpoint))
-
-    def _call(self, verb: Verb, handler: str, lane: str, views: Sequence[_View]) -> None:
-        operations, rowids = zip(*views, strict=True)
-        call = Call(verb, self._handlers[handler], lane, operations, rowids, self._term, self.in_office)
-        self._in_flight.update((number, call) for _, number in rowids)
-        self._dispatcher.offer(call)
-
-    def _view(self, row: TransferRow, operation: OperationRow) -> Operation:
-        uuid = operation.uuid
-        work = (operation.handler, operation.kind, operation.endpoint, operation.phase)
-        same = [op for op in row.operations if (op.handler, op.kind, op.endpoint, op.phase) == work]
-        # a fresh submission was called for by nobody yet; but its work may have been done for one that was stopped
-        again = uuid not in self._fresh or operation.losses > 0 or any(op.submitted for op in same[:-1])
-        self._fresh.discard(uuid)
-        rowid = row.rowid
-        return Operation(
-            id=operation.id,
-            submission_id=operation.submission_id,
-            handler=operation.handler,
-            kind=operation.kind,
-            endpoint=operation.endpoint,
-            transfer=self._engine.view(row),
-            began_at=time_of(same[0].began_at),
-            handle=UUID(operation.handle) if operation.handle else None,
-            attempt=operation.attempts,
-            resubmitted=again and operation.state in ("submitting", "canceling"),
-            files=_Files(lambda: self._store.files(rowid)),
-        )
-
     def _now(self) -> float:
         """The time; where it was set back, what waits for a time that is now far away waits no longer."""
         now = self._clock.time()
@@ -376,6 +257,7 @@ class Scheduler:
 
     def _bring_forward(self, now: float) -> None:
         settings = self._settings
+        self._rows.forget()
         self._store.bring_forward(now + max(settings.poll_interval_s, settings.max_retry_delay_s))
 
     # The thread
@@ -394,6 +276,11 @@ class Scheduler:
         thread.join(timeout_s)
         return not thread.is_alive()
 
+    def ended(self, move: UUID) -> None:
+        """A move has ended, of which its endpoint tells: it is asked for now. From any thread."""
+        self._ends.tell(move)
+        self._wake.set()
+
     def wake(self) -> None:
         """There may be something to do: look now."""
         self._wake.set()
@@ -405,7 +292,7 @@ class Scheduler:
 
     def full_lanes(self) -> frozenset[str]:
         """Give the names of the lanes that take no further calls now, but cancellations."""
-        return self._dispatcher.full_lanes()
+        return self._calls.dispatcher.full_lanes()
 
     def in_office(self) -> bool:
         """True while this process is the scheduler and no other can have become it, not even if it stood still.
@@ -444,7 +331,8 @@ class Scheduler:
         return True
 
     def _take_office(self, now: float) -> None:
-        self._fresh.clear()
+        self._calls.forget_submissions()
+        self._rows.forget()
         self._swept = 0
         self._bring_forward(now)
         self._hear_first(now)
@@ -498,14 +386,9 @@ class Scheduler:
         self._fence(self.in_office)
 
     def _leave_office(self) -> None:
-        """Forget all calls, and take back those that have not begun: whoever schedules now makes them again."""
         self._leading = False
-        self._term += 1
-        for call in dict.fromkeys(self._in_flight.values()):
-            self._dispatcher.withdraw(call)
-        self._in_flight.clear()
-        self._alone.clear()
-        self._fresh.clear()
+        self._calls.drop()
+        self._ends.forget()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -527,7 +410,7 @@ class Scheduler:
     def _round(self) -> bool:
         if self._clock.time() > self._last_tick_at + self._grace_s:
             self._hear_first(self._clock.time())  # this process was frozen, or its clock was set
-        worked = self.tick(_GATHER_S if self._in_flight else 0.0) > 0
+        worked = self.tick(_GATHER_S if self._calls.busy else 0.0) > 0
         now = self._clock.time()
         if now >= self._prune_at:
             pruned = self._store.prune(now - self._settings.delete_after_s)
@@ -540,7 +423,7 @@ class Scheduler:
     def _sleep_s(self) -> float:
         if not self._leading:
             return _LONGEST_SLEEP_S
-        if self._in_flight:
+        if self._calls.busy:
             return 0.0  # the next tick waits for answers
         try:
             next_due_at = self._store.next_due_at()

@@ -17,6 +17,10 @@ Submit = Callable[[Batch, Meter], "Future[list[FileOutcome]]"]
 """Hands a batch to an executor; the meter may be left unused where it cannot be shared."""
 
 
+def _nothing() -> None:
+    """Nobody waits for the end."""
+
+
 class Job:
     """Moves all files of an iterator of batches, at most ``window`` batches at once.
 
@@ -25,6 +29,7 @@ class Job:
 
     Args:
         valid: while it gives False, shared meters hold the work.
+        ended: is called once, when the final status is there.
     """
 
     def __init__(
@@ -35,9 +40,10 @@ class Job:
         submit: Submit,
         window: int,
         valid: Callable[[], bool] = always,
+        ended: Callable[[], None] = _nothing,
     ) -> None:
         self._batches, self._num_files, self._submit, self._window = batches, num_files, submit, window
-        self._valid = valid
+        self._valid, self._ended = valid, ended
         self._lock = threading.Lock()
         self._under_way: dict[Meter, Future[list[FileOutcome]] | None] = {}
         self._outcomes: list[FileOutcome] = []
@@ -106,6 +112,11 @@ class Job:
             if canceled:
                 future.cancel()
             future.add_done_callback(partial(self._collect, batch, meter))
+        with self._lock:
+            ended = _nothing if self._final is None else self._ended
+            if self._final is not None:
+                self._ended = _nothing
+        ended()
 
     def _next(self) -> tuple[Batch, Meter] | None:
         with self._lock:

@@ -14,7 +14,7 @@ import attrs
 
 from dts_fsm.engine.guards import FINALIZE
 from dts_fsm.errors import PermanentError, TransientError
-from dts_fsm.handlers.moves import statuses, stopped
+from dts_fsm.handlers.moves import begun, statuses, stopped
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.manifest import MANIFEST_NAME, manifest_text
@@ -69,7 +69,7 @@ class Manifestor:
         service = self._places.endpoint(operation.endpoint)
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = service.transfer(destination, [delivery], operation_id=operation.submission_id)
-        return OperationStatus(code=OperationCode.RUNNING, handle=handle)
+        return self._status(operation, begun(service, handle))
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
         """Ask the service's endpoint for all deliveries at once; finish those that have arrived."""

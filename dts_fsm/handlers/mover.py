@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from dts_fsm.handlers.moves import statuses, stopped
+from dts_fsm.handlers.moves import begun, statuses, stopped
 from dts_fsm.handlers.places import Places
 from dts_fsm.records import (
     FileOutcome,
@@ -52,7 +52,7 @@ class Mover:
         source = self._places.endpoint(operation.endpoint)
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = source.transfer(destination, files, operation_id=operation.submission_id)
-        return OperationStatus(code=OperationCode.RUNNING, handle=handle)
+        return self._checked(operation, begun(source, handle))
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
         """Ask the source endpoint how its moves stand, all in one call."""
@@ -137,7 +137,7 @@ def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
             )
     failed = [outcome for outcome in outcomes if outcome.state is FileState.FAILED]
     if status.code is OperationCode.CANCELED or not failed:
-        return attrs.evolve(status, files=tuple(outcomes))
+        return status if status.files == tuple(outcomes) else attrs.evolve(status, files=tuple(outcomes))
     reasons = Counter(outcome.reason for outcome in failed if outcome.reason)
     first = failed[0]
     return attrs.evolve(

@@ -8,6 +8,7 @@ from uuid import UUID
 import attrs
 
 from dts_fsm.handlers.places import Places
+from dts_fsm.interfaces import Endpoint
 from dts_fsm.records import FileTransfer, Operation, OperationCode, OperationStatus
 
 _STOPPED = (OperationCode.LOST, OperationCode.CANCELED, OperationCode.FAILED)
@@ -20,6 +21,20 @@ def statuses(places: Places, operations: Sequence[Operation]) -> Iterator[tuple[
     for operation, handle in zip(operations, handles, strict=True):
         if handle in found:
             yield operation, found[handle]
+
+
+def begun(endpoint: Endpoint, handle: UUID) -> OperationStatus:
+    """Give how a move stands that has just been submitted, with its handle.
+
+    An endpoint that says of itself when moves end knows how they stand without asking anybody: what has ended already
+    is found now, and not by a poll.
+    """
+    found = endpoint.statuses([handle]) if hasattr(endpoint, "watch") else {}
+    if handle not in found:
+        return OperationStatus(code=OperationCode.RUNNING, handle=handle)
+    status = found[handle]
+    goes_on = status.code in (OperationCode.RUNNING, OperationCode.SUSPENDED)
+    return attrs.evolve(status, handle=handle) if goes_on else status
 
 
 def stopped(places: Places, operation: Operation, handle: UUID, files: Sequence[FileTransfer]) -> OperationStatus:

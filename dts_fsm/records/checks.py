@@ -42,13 +42,14 @@ def text(*, empty: bool = True) -> Callable[[Any, attrs.Attribute[str], Any], No
     """A validator: the value is a string that UTF-8 can write, and not empty unless ``empty``."""
 
     def check(record: Any, attribute: attrs.Attribute[str], value: Any) -> None:
+        if isinstance(value, str) and (value or empty) and is_unicode(value):
+            return
         name = f"{type(record).__name__}.{attribute.name}"
         if not isinstance(value, str):
             raise SpecificationError(f"{name} must be text, not {type(value).__name__}")
         if not value and not empty:
             raise SpecificationError(f"{name} must not be empty")
-        if not is_unicode(value):
-            raise SpecificationError(f"{name} is not valid Unicode: {shown(value)}")
+        raise SpecificationError(f"{name} is not valid Unicode: {shown(value)}")
 
     return check
 
@@ -62,6 +63,8 @@ def whole_number(record: Any, attribute: attrs.Attribute[int], value: Any) -> No
 
 def storable(record: Any, attribute: attrs.Attribute[int], value: Any) -> None:
     """A validator: the value is a whole number that SQLite can store, zero or more."""
+    if type(value) is int and 0 <= value < 2**63:
+        return
     whole_number(record, attribute, value)
     if value >= 2**63:
         raise SpecificationError(f"{type(record).__name__}.{attribute.name} cannot be {shown(value)}: it is too large")
@@ -124,11 +127,15 @@ def readable(value: Any) -> Any:
 
     What is no text is left to a validator.
     """
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="replace").decode()
 
 
 def is_unicode(value: str) -> bool:
     """False for text with lone surrogates, as file names that are not UTF-8 are given by Python."""
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

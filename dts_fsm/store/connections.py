@@ -140,6 +140,7 @@ class Connections:
         )
         try:
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES if self._checkpoints else 0}")
         except BaseException:
             connection.close()

@@ -13,6 +13,7 @@ from dts_fsm.errors import (
     TransferNotFoundError,
 )
 from dts_fsm.records import (
+    Descriptor,
     Destination,
     FileRecord,
     FileState,
@@ -27,7 +28,7 @@ from dts_fsm.records import (
 from dts_fsm.records.specification import FOLDER_PREFIX
 from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
 from dts_fsm.store.connections import Connections
-from dts_fsm.store.reading import Descriptors, failed_files, journal_record, maybe_time, message_of, sensible, status_of
+from dts_fsm.store.reading import Kept, failed_files, journal_record, maybe_time, message_of, sensible, status_of
 from dts_fsm.store.rows import Stored, time_of
 
 _STATUS = """
@@ -37,8 +38,15 @@ _LIVE_PROGRESS = """
 SELECT coalesce(sum(files_transferred), 0), coalesce(sum(files_skipped), 0), coalesce(sum(bytes_transferred), 0)
 FROM operations WHERE transfer = ? AND due_at IS NOT NULL"""
 
-_KEPT_DESCRIPTORS = 100_000
-"""About 70 MB."""
+_KEPT_DESCRIPTORS = 50_000
+"""About 35 MB."""
+
+_KEPT_STORED = 50_000
+"""Of so many files the ids, and up to a tenth as many specifications: about 20 MB."""
+
+
+_RECORD_FILES = 10
+"""As much as the ids of so many files takes the rest of a specification."""
 
 
 def keyed(db: sqlite3.Connection, key: str) -> tuple[UUID, Specification] | None:
@@ -68,7 +76,8 @@ class Queries:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._descriptors = Descriptors(_KEPT_DESCRIPTORS)
+        self._descriptors: Kept[Sequence[Descriptor]] = Kept(_KEPT_DESCRIPTORS)
+        self._stored: Kept[Stored] = Kept(_KEPT_STORED)
 
     def _rowid(self, db: sqlite3.Connection, transfer_id: UUID) -> int:
         found = db.execute("SELECT id FROM transfers WHERE uuid = ?", (str(transfer_id),)).fetchone()
@@ -106,11 +115,22 @@ class Queries:
     @sensible
     def stored(self, rowid: int) -> Stored:
         """Give what never changes of the transfer with this row id."""
+        if (known := self._stored.get(rowid)) is not None:
+            return known
         with self._connections.reader() as db:
             found = db.execute("SELECT record FROM specifications WHERE transfer = ?", (rowid,)).fetchone()
         if found is None:
             raise TransferNotFoundError(rowid)
-        return from_json(found[0], Stored)
+        stored = from_json(found[0], Stored)
+        self._keep(rowid, stored)
+        return stored
+
+    def _keep(self, rowid: int, stored: Stored) -> None:
+        self._stored.keep(rowid, stored, _RECORD_FILES + len(stored.specification.file_ids))
+
+    def _forget(self, rowid: int) -> None:
+        self._descriptors.forget(rowid)
+        self._stored.forget(rowid)
 
     def transfer(self, transfer_id: UUID) -> TransferRecord:
         """Give the transfer's record."""
@@ -180,7 +200,7 @@ class Queries:
             return []
         if known is None:
             known = [descriptor_from_resource(load_json(row[-1])) for row in rows]
-            self._descriptors.keep(rowid, known)
+            self._descriptors.keep(rowid, known, len(known))
         return [
             FileRecord(
                 descriptor=descriptor,

@@ -10,12 +10,11 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from dts_fsm.errors import DtsError, SerializationError, StoreDamagedError
 from dts_fsm.records import (
-    Descriptor,
     FailedFile,
     JournalRecord,
     Message,
@@ -88,8 +87,8 @@ def sensible(read: Callable[P, T]) -> Callable[P, T]:
     return reading
 
 
-class Descriptors:
-    """The descriptors of the transfers that were asked for last: they never change, and to read one costs 8 µs.
+class Kept(Generic[T]):
+    """What never changes of the transfers that were asked for last: to read it again costs more than to keep it.
 
     Args:
         limit: of how many files at most.
@@ -97,28 +96,32 @@ class Descriptors:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._count = limit, 0
-        self._kept: OrderedDict[int, Sequence[Descriptor]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[T, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, rowid: int) -> Sequence[Descriptor] | None:
-        """Give the descriptors of the transfer with this row id, in order of file id, or None."""
+    def get(self, rowid: int) -> T | None:
+        """Give what is kept of the transfer with this row id, or None."""
         with self._lock:
-            if rowid in self._kept:
-                self._kept.move_to_end(rowid)
-            return self._kept.get(rowid)
+            if rowid not in self._kept:
+                return None
+            self._kept.move_to_end(rowid)
+            return self._kept[rowid][0]
 
-    def keep(self, rowid: int, descriptors: Sequence[Descriptor]) -> None:
-        """Remember the transfer's descriptors, and forget for them those that nobody has asked for the longest."""
+    def keep(self, rowid: int, value: T, num_files: int) -> None:
+        """Remember it, and forget for it what nobody has asked for the longest."""
+        self.forget(rowid)
         with self._lock:
-            self._count += len(descriptors) - len(self._kept.pop(rowid, ()))
-            self._kept[rowid] = descriptors
+            self._kept[rowid] = value, num_files
+            self._count += num_files
             while self._count > self._limit:
-                self._count -= len(self._kept.popitem(last=False)[1])
+                _, (_, gone) = self._kept.popitem(last=False)
+                self._count -= gone
 
     def forget(self, rowid: int) -> None:
-        """The transfer's descriptors take no memory any more. Idempotent."""
+        """What is kept of the transfer takes no memory any more. Idempotent."""
         with self._lock:
-            self._count -= len(self._kept.pop(rowid, ()))
+            _, num_files = self._kept.pop(rowid, (None, 0))
+            self._count -= num_files
 
 
 def message_of(row: Sequence[Any]) -> Message:

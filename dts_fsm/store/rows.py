@@ -6,13 +6,21 @@ still the one that was read. The order of the fields is the order of the columns
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from uuid import UUID, uuid5
 
 import attrs
 
-from dts_fsm.records import Destination, FileOutcome, OperationRequest, SourceSummary, Specification, Transfer
+from dts_fsm.records import (
+    Destination,
+    FileOutcome,
+    FileRecord,
+    OperationRequest,
+    SourceSummary,
+    Specification,
+    Transfer,
+)
 
 DATABASE_KINDS = ("stage", "finalize")
 """The kinds of operations whose ``endpoint`` is a database: it may have the name of an endpoint."""
@@ -65,7 +73,7 @@ class OperationRow:
     lost: bool = False
     dirty: bool = False
 
-    @cached_property
+    @property
     def id(self) -> UUID:
         """The operation's public id."""
         return UUID(self.uuid)
@@ -81,7 +89,8 @@ class TransferRow:
     """One transfer: the model of the transfer chart's machine, with its operations, oldest first.
 
     ``wishes`` and ``journal_due`` are what the chart's callbacks have asked for in the present transition,
-    ``succeeded`` the operations that have just done so; ``stored`` and ``view`` are filled in when somebody needs them.
+    ``succeeded`` the operations that have just done so; ``stored``, ``view`` and ``files`` are filled in when somebody
+    needs them.
     """
 
     rowid: int
@@ -111,9 +120,10 @@ class TransferRow:
     journal_due: bool = False
     stored: Stored | None = None
     view: Transfer | None = None
+    files: Sequence[FileRecord] | None = None
     dirty: bool = False
 
-    @cached_property
+    @property
     def id(self) -> UUID:
         """The transfer's public id."""
         return UUID(self.uuid)

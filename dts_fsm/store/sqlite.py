@@ -4,74 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import zlib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from dts_fsm.errors import IdempotencyConflictError, NothingToRetryError, StoreError
-from dts_fsm.records import FileState
-from dts_fsm.serialization import dump_json, unstructure
+from dts_fsm.errors import StoreError
 from dts_fsm.store.connections import Connections
 from dts_fsm.store.contract import Admission
+from dts_fsm.store.creation import Creation
 from dts_fsm.store.lease import Lease
-from dts_fsm.store.queries import Queries, check_destination, keyed
-from dts_fsm.store.reading import failed_files
+from dts_fsm.store.queries import Queries
 from dts_fsm.store.rows import (
     DATABASE_KINDS,
     OPERATION_COLUMNS,
-    OPERATION_HOT,
     TRANSFER_COLUMNS,
-    TRANSFER_HOT,
     Change,
     OperationRow,
     RequestRow,
     TransferRow,
 )
+from dts_fsm.store.writing import columns, marks, write
 
-
-def _columns(names: Iterable[str], prefix: str = "") -> str:
-    return ", ".join(prefix + name for name in names)
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _setting(names: Iterable[str]) -> str:
-    return ", ".join(f"{name} = ?" for name in names)
-
-
-_TRANSFER_VALUES, _TRANSFER_HOT = attrgetter(*TRANSFER_COLUMNS[1:]), attrgetter(*TRANSFER_HOT)
-_OPERATION_VALUES, _OPERATION_HOT = attrgetter(*OPERATION_COLUMNS[1:]), attrgetter(*OPERATION_HOT)
-
-_UPDATE_TRANSFER = f"UPDATE transfers SET {_setting(TRANSFER_HOT)} WHERE id = ? AND version = ?"
-_UPDATE_OPERATION = f"UPDATE operations SET {_setting(OPERATION_HOT)} WHERE id = ? AND version = ?"
-_INSERT_OPERATION = (
-    f"INSERT INTO operations ({_columns(OPERATION_COLUMNS[1:])}) VALUES ({_marks(OPERATION_COLUMNS[1:])})"
-)
-_SELECT_TRANSFERS = f"SELECT {_columns(TRANSFER_COLUMNS)} FROM transfers WHERE id IN "
-_SELECT_OPERATIONS = f"SELECT {_columns(OPERATION_COLUMNS)} FROM operations WHERE transfer IN "
-_INSERT_HISTORY = """
-INSERT INTO history (transfer, operation, event, source, target, at, message, reason,
-                     files_transferred, files_skipped, bytes_transferred)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_UPDATE_FILE = """
-UPDATE files SET state = ?, observed_bytes = ?, observed_hash = ?, error = ?, reason = ?, attempts = attempts + ?
-WHERE transfer = ? AND file_id = ?"""
-_GIVE_FILES_UP = """
-UPDATE files SET state = 'failed', reason = ?, error = ?
-WHERE transfer = ? AND state IN ('pending', 'unstaged', 'staged') AND endpoint = coalesce(?, endpoint)"""
-_INSERT_JOURNAL = """
-INSERT INTO journal (uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, num_files,
-                     description, failed_files, manifest)
-SELECT uuid, source, destination, orcid, created_at, completed_at, ?, reason, num_bytes, num_files, ?, ?, manifest
-FROM transfers LEFT JOIN manifests ON transfer = id WHERE id = ?"""
-_INSERT_TRANSFER = f"""
-INSERT INTO transfers ({_columns(TRANSFER_COLUMNS[1:])}, source, destination, orcid, idempotency_key, retry_of)
-VALUES ({_marks(TRANSFER_COLUMNS[1:])}, ?, ?, ?, ?, ?)"""
+_SELECT_TRANSFERS = f"SELECT {columns(TRANSFER_COLUMNS)} FROM transfers WHERE id IN "
+_SELECT_OPERATIONS = f"SELECT {columns(OPERATION_COLUMNS)} FROM operations WHERE transfer IN "
 
 _CONTRADICTING = """
 SELECT id FROM transfers t WHERE id > ? AND id <= ? AND (
@@ -85,9 +41,10 @@ SELECT id FROM transfers t WHERE id > ? AND id <= ? AND (
       AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.transfer = t.id)))
 ORDER BY id"""
 
-_LANE = f"(iif(kind IN ({str(DATABASE_KINDS)[1:-1]}), 'databases.', 'endpoints.') || endpoint)"
+_REMEMBERED_FILES = 1000
+"""Transfers of more files are read again: they would drive out too many others."""
 
-_ATTEMPTED = (FileState.TRANSFERRED, FileState.SKIPPED, FileState.FAILED)
+_LANE = f"(iif(kind IN ({str(DATABASE_KINDS)[1:-1]}), 'databases.', 'endpoints.') || endpoint)"
 
 
 def load_rows(db: sqlite3.Connection, rowids: Collection[int]) -> dict[int, TransferRow]:
@@ -120,6 +77,7 @@ class SqliteStore(Queries):
             raise StoreError(f"there is no store {self.path}: nothing was ever transferred with this configuration")
         super().__init__(Connections(self.path, synchronous=synchronous, create=create))
         self._lease = Lease(self._connections)
+        self._creation = Creation(self._connections)
 
     # Creating
 
@@ -133,54 +91,18 @@ class SqliteStore(Queries):
             DestinationConflictError: a destination leads into the folder of a live transfer; nothing was stored.
             NothingToRetryError: the transfer to retry is retried already; nothing was stored.
         """
-        with self._connections.transaction() as db:
-            return [self._create(db, admission) for admission in admissions]
+        created = self._creation.create(admissions)
+        for admission in admissions:
+            self._remember(admission)
+        return created
 
-    def _create(self, db: sqlite3.Connection, admission: Admission) -> UUID:
-        plan, change = admission.plan, admission.change
-        row, specification = change.transfer, plan.specification
-        record = dump_json(
-            unstructure(
-                {
-                    "specification": specification,
-                    "destination": plan.destination,
-                    "sources": plan.sources,
-                }
-            )
-        )
-        if admission.key is not None and (known := keyed(db, admission.key)) is not None:
-            if known[1] != specification:
-                raise IdempotencyConflictError(admission.key, known[0])
-            return known[0]
-        check_destination(db, plan.destination)
-        if admission.retry_of is not None:
-            linked = db.execute(
-                "UPDATE transfers SET retried_by = ? WHERE uuid = ? AND retried_by IS NULL",
-                (row.uuid, str(admission.retry_of)),
-            )
-            if linked.rowcount != 1:
-                raise NothingToRetryError(f"the transfer {admission.retry_of} has been retried already")
-        retry_of = str(admission.retry_of) if admission.retry_of else None
-        owner = (specification.source, specification.destination, specification.user.orcid)
-        rowid = db.execute(_INSERT_TRANSFER, (*_TRANSFER_VALUES(row), *owner, admission.key, retry_of)).lastrowid
-        assert rowid is not None  # noqa: S101 - an INSERT that did not raise has a row id
-        row.rowid = rowid
-        db.execute("INSERT INTO specifications VALUES (?, ?)", (row.rowid, record))
-        db.executemany(
-            "INSERT INTO files (transfer, file_id, endpoint, state, descriptor) VALUES (?, ?, ?, ?, ?)",
-            (
-                (
-                    row.rowid,
-                    descriptor.id,
-                    endpoint,
-                    FileState.INLINE.value if descriptor.inline else FileState.PENDING.value,
-                    dump_json(unstructure(descriptor)),
-                )
-                for descriptor, endpoint in zip(plan.descriptors, plan.endpoints, strict=True)
-            ),
-        )
-        self._write(db, [change])
-        return row.id
+    def _remember(self, admission: Admission) -> None:
+        """What the scheduler asks for next need not be read."""
+        row, plan = admission.change.transfer, admission.plan
+        if row.rowid and row.stored is not None and plan.num_files <= _REMEMBERED_FILES:
+            self._keep(row.rowid, row.stored)
+            descriptors = sorted(plan.descriptors, key=lambda descriptor: descriptor.id)
+            self._descriptors.keep(row.rowid, descriptors, len(descriptors))
 
     def request(self, transfer_id: UUID, kind: Literal["cancel", "suspend", "resume"], at: float) -> bool:
         """Record what a user asks of a transfer, for the scheduler to find; False where it has ended."""
@@ -196,7 +118,7 @@ class SqliteStore(Queries):
 
     def due(self, now: float, limit: int, *, without: Collection[str] = (), busy: Collection[int] = ()) -> list[int]:
         # the deadline of a cancellation is judged whether or not its provider can be asked
-        elsewhere = f"AND ({_LANE} NOT IN ({_marks(without)}) OR state = 'canceling')" if without else ""
+        elsewhere = f"AND ({_LANE} NOT IN ({marks(without)}) OR state = 'canceling')" if without else ""
         with self._connections.reader() as db:
             requests = db.execute("SELECT DISTINCT transfer FROM requests LIMIT ?", (limit,)).fetchall()
             transfers = db.execute(
@@ -242,62 +164,10 @@ class SqliteStore(Queries):
         """
         with self._connections.transaction() as db:
             self._lease.keep(db, now)
-            self._write(db, changes)
+            write(db, changes)
         for change in changes:
             if change.journal is not None:
-                self._descriptors.forget(change.transfer.rowid)
-
-    def _write(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
-        transfers, operations, history, files, ended, manifests = [], [], [], [], [], []
-        for change in changes:
-            row = change.transfer
-            for operation in change.new_operations:
-                operation.transfer = row.rowid
-                operation.rowid = db.execute(_INSERT_OPERATION, _OPERATION_VALUES(operation)).lastrowid or 0
-                operation.dirty = False
-            if row.dirty:
-                transfers.append(_versioned(row, _TRANSFER_HOT))
-            operations += [_versioned(operation, _OPERATION_HOT) for operation in row.operations if operation.dirty]
-            for entry in change.history:
-                progress = entry.progress or (None, None, None)
-                owner = entry.operation.rowid if entry.operation else None
-                what = (entry.event, entry.source, entry.target, entry.at, entry.message, entry.reason)
-                history.append((row.rowid, owner, *what, *progress))
-            files += [
-                (
-                    outcome.state.value,
-                    outcome.observed_bytes,
-                    outcome.observed_hash,
-                    outcome.error,
-                    outcome.reason,
-                    int(outcome.state in _ATTEMPTED),
-                    row.rowid,
-                    outcome.id,
-                )
-                for outcome in change.files
-            ]
-            if change.journal:
-                ended.append((change.journal, row.rowid))
-            if change.manifest is not None:
-                manifests.append((row.rowid, zlib.compress(change.manifest.encode())))
-        _compare_and_set(db, _UPDATE_TRANSFER, transfers)
-        _compare_and_set(db, _UPDATE_OPERATION, operations)
-        db.executemany(_UPDATE_FILE, files)
-        given_up = [
-            (reason, sentence, change.transfer.rowid, endpoint)
-            for change in changes
-            for endpoint, reason, sentence in change.given_up
-        ]
-        db.executemany(_GIVE_FILES_UP, given_up)
-        db.executemany(_INSERT_HISTORY, history)
-        db.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests)
-        for record, rowid in ended:
-            failed = failed_files(db, rowid)
-            packed = zlib.compress(dump_json(unstructure(failed)).encode()) if failed else None
-            db.execute(_INSERT_JOURNAL, (record.status, record.description, packed, rowid))
-        db.executemany("DELETE FROM manifests WHERE transfer = ?", [(rowid,) for _, rowid in ended])
-        requests = [(request,) for change in changes for request in change.requests]
-        db.executemany("DELETE FROM requests WHERE id = ?", requests)
+                self._forget(change.transfer.rowid)
 
     def bring_forward(self, latest: float) -> None:
         with self._connections.transaction() as db:
@@ -367,16 +237,3 @@ class SqliteStore(Queries):
         with contextlib.suppress(StoreError):
             self.release_lease()
         self._connections.close()
-
-
-def _versioned(row: TransferRow | OperationRow, hot: Callable[[object], tuple[object, ...]]) -> tuple[object, ...]:
-    """The values for a compare-and-set of the row; its version moves on."""
-    expected = row.version
-    row.version += 1
-    row.dirty = False
-    return (*hot(row), row.rowid, expected)
-
-
-def _compare_and_set(db: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
-    if rows and db.executemany(statement, rows).rowcount != len(rows):
-        raise StoreError("a row had changed since it was read: nothing was written, and it is read again")

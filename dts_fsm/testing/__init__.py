@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dts_fsm.testing.clocks import ManualClock
 from dts_fsm.testing.coverage import Arrow, ChartCoverage, Coverage
 from dts_fsm.testing.endpoint_pair import EndpointPair
-from dts_fsm.testing.fakes import FakeDatabase, FakeEndpoint, FakeFile
+from dts_fsm.testing.fakes import FakeDatabase, FakeEndpoint, FakeFile, PromptEndpoint
 from dts_fsm.testing.faults import Faults, FaultyDispatcher
 from dts_fsm.testing.promises import Promises
 from dts_fsm.testing.rig import ORCID, Rig
@@ -62,6 +62,7 @@ __all__ = [
     "InvariantViolated",
     "ManualClock",
     "Promises",
+    "PromptEndpoint",
     "Rig",
     "Simulation",
     "StoreSuite",

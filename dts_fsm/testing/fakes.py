@@ -5,10 +5,12 @@ They pass the conformance suites, so that a test that passes with them means som
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -61,6 +63,7 @@ class FakeFile:
 
 @attrs.define(eq=False)
 class _Move:
+    id: UUID
     destination: FakeEndpoint
     files: Sequence[FileTransfer]
     begins_at: float
@@ -99,6 +102,7 @@ class FakeEndpoint:
         self.duration_s = duration_s
         self._clock, self._sees = clock or SystemClock(), sees
         self._moves: dict[UUID, _Move] = {}
+        self._watchers: list[Callable[[UUID], None]] = []
         self._lock = threading.RLock()
 
     def put(self, path: str, content: bytes | int) -> None:
@@ -150,7 +154,7 @@ class FakeEndpoint:
         with self._lock:
             self.submissions.append(operation_id)
             if operation_id not in self._moves:
-                self._moves[operation_id] = _Move(destination, tuple(files), now, now + self.duration_s)
+                self._moves[operation_id] = _Move(operation_id, destination, tuple(files), now, now + self.duration_s)
         self.faults.meet("transfer answer")
         return operation_id
 
@@ -175,6 +179,8 @@ class FakeEndpoint:
             move.result = OperationStatus(code=OperationCode.CANCELED, message="canceled")
         if move.result is None and not move.paused and self._clock.time() >= move.ends_at:
             move.result = self._carry_out(move)
+            for ended in tuple(self._watchers):
+                ended(move.id)
         if move.result is not None:
             return move.result
         code = OperationCode.SUSPENDED if move.paused else OperationCode.RUNNING
@@ -217,10 +223,20 @@ class FakeEndpoint:
 
     def _find(self, path: str) -> FakeFile | None:
         file = self.files.get(path)
-        if file is None and self._sees is not None and (real := self._sees / path).is_file():
-            content = real.read_bytes()
-            return FakeFile(len(content), content)
+        if file is None and self._sees is not None:
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                content = (self._sees / path).read_bytes()
+                return FakeFile(len(content), content)
         return file
+
+
+class PromptEndpoint(FakeEndpoint):
+    """A fake that knows without asking anybody how its moves stand, as one does whose moves this process makes."""
+
+    def watch(self, ended: Callable[[UUID], None]) -> Callable[[], None]:
+        """See ``Endpoint``. An end is told when the clock has come to it and ``statuses`` is called."""
+        self._watchers.append(ended)
+        return partial(self._watchers.remove, ended)
 
 
 def _failed(file: FileTransfer, reason: str, error: str) -> FileOutcome:

@@ -12,7 +12,7 @@ import attrs
 from dts_fsm.endpoints.copying import Copier
 from dts_fsm.records import FileTransfer
 from dts_fsm.scheduler import Scheduler
-from dts_fsm.store import Change, SqliteStore
+from dts_fsm.store import Change, SqliteStore, sqlite
 
 
 def _nothing() -> None:
@@ -25,10 +25,10 @@ def _call_before_commit() -> None:
 
     def late(self: Scheduler, changes: Sequence[Change], now: float) -> Sequence[Change]:
         rows = {change.transfer.rowid: change.transfer for change in changes}
-        self._make_calls(list(rows.values()), rows, now)
-        self._dispatcher._changed.acquire()  # type: ignore[attr-defined]
-        self._dispatcher._changed.wait_for(lambda: self._dispatcher._outstanding == 0, 1.0)  # type: ignore[attr-defined]
-        self._dispatcher._changed.release()  # type: ignore[attr-defined]
+        self._calls.make(rows.values(), now)
+        self._calls.dispatcher._changed.acquire()  # type: ignore[attr-defined]
+        self._calls.dispatcher._changed.wait_for(lambda: self._calls.dispatcher._outstanding == 0, 1.0)  # type: ignore[attr-defined]
+        self._calls.dispatcher._changed.release()  # type: ignore[attr-defined]
         return commit(self, changes, now)
 
     Scheduler._commit = late  # type: ignore[method-assign]
@@ -51,22 +51,20 @@ def _publish_before_verification() -> None:
 
 def _split_commit() -> None:
     """The journal is written by a transaction of its own."""
-    write = SqliteStore._write
+    write = sqlite.write
 
-    def split(self: SqliteStore, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    def split(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
         ended = [change for change in changes if change.journal is not None]
         entries = [change.journal for change in ended]
         for change in ended:
             change.journal = None
-        write(self, db, changes)
+        write(db, changes)
         if ended:
             db.execute("COMMIT")
             db.execute("BEGIN IMMEDIATE")
-            write(
-                self, db, [Change(transfer=c.transfer, journal=entry) for c, entry in zip(ended, entries, strict=True)]
-            )
+            write(db, [Change(transfer=c.transfer, journal=entry) for c, entry in zip(ended, entries, strict=True)])
 
-    SqliteStore._write = split  # type: ignore[method-assign]
+    sqlite.write = split
 
 
 def _forgotten_key() -> None:

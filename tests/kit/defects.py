@@ -34,7 +34,7 @@ from dts_fsm.records import (
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.statechart import Chart, chart_text, parse_chart
 from dts_fsm.store import RequestRow, SqliteStore
-from dts_fsm.store import sqlite as sqlite_store
+from dts_fsm.store import writing
 from dts_fsm.store.lease import Lease
 from dts_fsm.store.queries import Queries
 
@@ -299,7 +299,7 @@ def calls_before_the_commit(patch: pytest.MonkeyPatch) -> Seeded:
     stock = Scheduler._commit
 
     def commit(self: Scheduler, changes: Any, now: float) -> Any:
-        self._make_calls([change.transfer for change in changes], {}, now)
+        self._calls.make([change.transfer for change in changes], now)
         return stock(self, changes, now)
 
     patch.setattr(Scheduler, "_commit", commit)
@@ -362,10 +362,12 @@ def hides_what_is_missing(patch: pytest.MonkeyPatch) -> Seeded:
 
 @_defect("store", "repeated attempts are not in the history", "left alone, with crashes", "history leads to the state")
 def history_has_gaps(patch: pytest.MonkeyPatch) -> Seeded:
-    values = "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    without = sqlite_store._INSERT_HISTORY.replace(values, f"SELECT * FROM ({values}) WHERE column3 <> 'retry'")
-    assert without != sqlite_store._INSERT_HISTORY
-    patch.setattr(sqlite_store, "_INSERT_HISTORY", without)
+    stock = writing.insert
+
+    def insert(db: Any, table: str, names: Any, rows: Any, *how: Any) -> None:
+        stock(db, table, names, (row for row in rows if table != "history" or row[2] != "retry"), *how)
+
+    patch.setattr(writing, "insert", insert)
     return {}
 
 
@@ -418,7 +420,7 @@ def files_are_out_of_date(patch: pytest.MonkeyPatch) -> Seeded:
     "a failure names every file that is missing",
 )
 def files_are_not_given_up(patch: pytest.MonkeyPatch) -> Seeded:
-    patch.setattr(sqlite_store, "_GIVE_FILES_UP", sqlite_store._GIVE_FILES_UP.replace("transfer = ?", "transfer = -?"))
+    patch.setattr(writing, "_GIVE_FILES_UP", writing._GIVE_FILES_UP.replace("transfer = ?", "transfer = -?"))
     return {}
 
 
@@ -441,8 +443,8 @@ def messages_are_left_out(patch: pytest.MonkeyPatch) -> Seeded:
     "a row that changed since it was read is not overwritten",
 )
 def overwrites_newer_rows(patch: pytest.MonkeyPatch) -> Seeded:
-    careless = sqlite_store._UPDATE_TRANSFER.replace("AND version = ?", "AND ? >= 0")
-    patch.setattr(sqlite_store, "_UPDATE_TRANSFER", careless)
+    careless = writing._UPDATE_TRANSFER.replace("AND version = ?", "AND ? >= 0")
+    patch.setattr(writing, "_UPDATE_TRANSFER", careless)
     return {}
 
 

@@ -122,20 +122,20 @@ def a_store_that_gives_ids_of_what_it_has_not_stored(patch: pytest.MonkeyPatch) 
 
 
 def a_store_that_forgets_keys(patch: pytest.MonkeyPatch) -> None:
-    create = SqliteStore._create
+    create = SqliteStore.create
 
-    def keyless(self: SqliteStore, db: Any, admission: Admission) -> UUID:
-        return create(self, db, attrs.evolve(admission, key=None))
+    def keyless(self: SqliteStore, admissions: Sequence[Admission]) -> list[UUID]:
+        return create(self, [attrs.evolve(admission, key=None) for admission in admissions])
 
-    patch.setattr(SqliteStore, "_create", keyless)
+    patch.setattr(SqliteStore, "create", keyless)
 
 
 def a_scheduler_that_calls_before_it_commits(patch: pytest.MonkeyPatch) -> None:
     commit = Scheduler._commit
 
     def late(self: Any, changes: Sequence[Change], now: float) -> Sequence[Change]:
-        self._make_calls([change.transfer for change in changes], {}, now)
-        self._dispatcher.work()
+        self._calls.make([change.transfer for change in changes], now)
+        self._calls.dispatcher.work()
         return commit(self, changes, now)
 
     patch.setattr(Scheduler, "_commit", late)

@@ -63,7 +63,7 @@ def test_a_cancellation_from_before_a_long_downtime_reaches_the_provider(make: M
     rig.tick(4)
     rig.store.request(transfer_id, "cancel", rig.clock.time())
     with pytest.MonkeyPatch.context() as killed:
-        killed.setattr(rig.scheduler._dispatcher, "offer", lambda call: None)
+        killed.setattr(rig.scheduler._calls.dispatcher, "offer", lambda call: None)
         rig.tick()
     rig.store.close()
     rig.clock.advance(660.0)

@@ -193,7 +193,7 @@ class TestInAnInstallation:
             scheduler = dts._require().scheduler
             assert scheduler is not None
             assert [waiting.lane_full for waiting in dts.explain(transfer_id).live_operations] == [False]
-            monkeypatch.setattr(scheduler._dispatcher, "full_lanes", lambda: frozenset(["endpoints.source"]))
+            monkeypatch.setattr(scheduler._calls.dispatcher, "full_lanes", lambda: frozenset(["endpoints.source"]))
             (waiting,) = dts.explain(transfer_id).live_operations
         assert waiting.lane_full is True
         assert waiting.summary.endswith("; its lane takes no further calls now: too many wait or hang")

@@ -32,7 +32,7 @@ class Crowd:
         self.rig.endpoints["sick"], self.rig.databases["sick"] = self.sick, database
         self.sick.files_staged = self.files_staged  # type: ignore[method-assign]
         self.lanes = LaneDispatcher(limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=60.0)
-        self.rig.scheduler._dispatcher = self.lanes
+        self.rig.scheduler._calls.dispatcher = self.lanes
         self.rig.scheduler.lead()
 
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
@@ -111,14 +111,14 @@ def test_a_full_lane_takes_no_more_than_it_has_room_for(crowd: Crowd) -> None:
     crowd.create_sick(2000)
     for _ in range(5):
         crowd.rig.scheduler.tick()
-    assert len(crowd.rig.scheduler._in_flight) == 256
+    assert len(crowd.rig.scheduler._calls.busy) == 256
     release.set()
     crowd.ticks_until(lambda: crowd.surveys == 2000)
 
 
 def test_the_longest_waiting_are_asked_for_first(crowd: Crowd) -> None:
     order: list[UUID] = []
-    crowd.rig.scheduler._dispatcher = LaneDispatcher(
+    crowd.rig.scheduler._calls.dispatcher = LaneDispatcher(
         limits=lambda _: LaneLimits(concurrency=1, rate_per_s=None), call_timeout_s=60.0
     )
     stager = crowd.rig.handlers["stager"]
@@ -153,7 +153,7 @@ def test_a_cancellation_does_not_wait_behind_what_waits_in_its_lane(crowd: Crowd
 
 def test_an_operation_that_waits_in_a_lane_that_hangs_can_be_canceled(tmp_path: Path) -> None:
     crowd = Crowd(tmp_path)
-    crowd.lanes = crowd.rig.scheduler._dispatcher = LaneDispatcher(
+    crowd.lanes = crowd.rig.scheduler._calls.dispatcher = LaneDispatcher(
         limits=lambda _: LaneLimits(concurrency=1), call_timeout_s=0.01
     )
     release = threading.Event()
@@ -175,7 +175,7 @@ def test_an_operation_that_waits_in_a_lane_that_hangs_can_be_canceled(tmp_path: 
 def test_one_operation_for_which_a_poll_hangs_does_not_keep_those_polled_with_it_from_their_end(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.source.add("a", b"content")
-    lanes = rig.scheduler._dispatcher = LaneDispatcher(limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=0.3)
+    lanes = rig.scheduler._calls.dispatcher = LaneDispatcher(limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=0.3)
     rig.scheduler.lead()
     rig.source_endpoint.duration_s = 1.0
     release, statuses = threading.Event(), rig.source_endpoint.statuses
@@ -192,7 +192,7 @@ def test_one_operation_for_which_a_poll_hangs_does_not_keep_those_polled_with_it
         rig.scheduler.tick(0.02)
     good = [rig.create("a") for _ in range(5)]
     while not all(rig.store.status(transfer_id).final for transfer_id in good) and time.monotonic() < deadline:
-        if not rig.scheduler._in_flight:
+        if not rig.scheduler._calls.busy:
             rig.clock.advance(400.0)  # all are due at once, each time
         rig.scheduler.tick(0.02)
     assert [rig.store.status(transfer_id).code for transfer_id in good] == ["succeeded"] * 5

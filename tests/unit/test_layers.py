@@ -37,6 +37,7 @@ LAYERS = (
         "messages": "what subscribers hear of",
         "planner": "everything that is checked before a transfer is stored",
     },
+    {"underway": "what the scheduler has in hand: rows, calls, and the ends of moves"},
     {"scheduler": "the tick"},
     {"running": "puts a running orchestrator together"},
     {"inquiries": "what can be asked of a running orchestrator"},

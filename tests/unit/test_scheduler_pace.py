@@ -159,7 +159,7 @@ def test_who_takes_office_hears_the_providers_before_a_deadline_passes(
 def test_running_operations_of_an_endpoint_are_asked_for_in_calls_of_limited_size(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dts_fsm.scheduler._POLL_BATCH", 2)
+    monkeypatch.setattr("dts_fsm.underway.calls._POLL_BATCH", 2)
     rig.source_endpoint.duration_s = 1e6
     for _ in range(5):
         rig.create("a")
@@ -180,7 +180,7 @@ def test_running_operations_of_an_endpoint_are_asked_for_in_calls_of_limited_siz
 def test_each_term_of_office_has_a_number_of_its_own(rig: Rig) -> None:
     terms = []
     for _ in range(3):
-        terms.append(rig.scheduler._term)
+        terms.append(rig.scheduler._calls._term)
         rig.scheduler._leave_office()
     assert len(set(terms)) == 3
 
@@ -314,13 +314,13 @@ def test_who_finds_that_another_was_the_scheduler_meanwhile_leaves_office_before
     rig: Rig, stopwatch: Stopwatch, tmp_path: Path
 ) -> None:
     rig.scheduler.lead()
-    term = rig.scheduler._term
+    term = rig.scheduler._calls._term
     with closing(SqliteStore(tmp_path / "dts.db")) as other:
         assert other.acquire_lease(rig.clock.time() + 1000, 10.0)
         other.release_lease()
     stopwatch.now += 100
     assert [rig.scheduler.lead(), rig.scheduler.lead()] == [False, True]
-    assert rig.scheduler._term != term
+    assert rig.scheduler._calls._term != term
 
 
 def test_an_operation_whose_handler_is_gone_keeps_back_no_other(rig: Rig) -> None:
@@ -335,5 +335,5 @@ def test_an_operation_whose_handler_is_gone_keeps_back_no_other(rig: Rig) -> Non
 def test_an_operation_whose_lane_has_no_room_keeps_back_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rowid = rig.store.rowid(rig.create("a"))
     rig.create("b")
-    monkeypatch.setattr(rig.scheduler, "_free", lambda operation: operation.transfer != rowid)
+    monkeypatch.setattr(rig.scheduler._calls, "_free", lambda operation: operation.transfer != rowid)
     assert rig.tick() == 1

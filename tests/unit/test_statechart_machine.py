@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import attrs
 import pytest
 import transitions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dts_fsm
 from dts_fsm.errors import IllegalTransitionError, StatechartError
 from dts_fsm.statechart import Chart, StateMachine, load_chart, parse_chart
+from dts_fsm.statechart.machine import _build, _Machine
 
 ID = UUID("12345678-1234-5678-1234-567812345678")
 DOOR = parse_chart(
@@ -231,19 +235,55 @@ def test_a_chart_that_the_library_cannot_run_is_refused_in_our_words() -> None:
 
 def test_one_machine_of_the_library_serves_all_models_and_registers_none(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[transitions.Machine] = []
+    init = transitions.Machine.__init__
 
-    class Counted(transitions.Machine):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **kwargs)
-            built.append(self)
+    def counted(self: transitions.Machine, *args: object, **kwargs: object) -> None:
+        init(self, *args, **kwargs)
+        built.append(self)
 
-    monkeypatch.setattr(transitions, "Machine", Counted)
+    monkeypatch.setattr(transitions.Machine, "__init__", counted)
     runner = machine()
     doors = [Door(force=frozenset({"push"})) for _ in range(10)]
     for door in doors:
         runner.fire(door, "move")
     assert [door.state for door in doors] == ["open"] * 10
     assert [counted.models for counted in built] == [[]]
+
+
+OWN = [load_chart("transfer"), load_chart("operation"), DOOR]
+
+
+@pytest.mark.parametrize("chart", OWN, ids=lambda chart: chart.name)
+@settings(max_examples=300)
+@given(data=st.data())
+def test_the_short_way_of_an_event_does_what_the_librarys_own_does(chart: Chart, data: st.DataObject) -> None:
+    names = [guard.name for guard in chart.guards]
+    state = data.draw(st.sampled_from([state.name for state in chart.states]))
+    event = data.draw(st.sampled_from(sorted({transition.event for transition in chart.transitions})))
+    force = data.draw(st.frozensets(st.sampled_from(names)))
+    fault = data.draw(st.sampled_from([None, *(state.enter for state in chart.states if state.enter)]))
+
+    def call(name: str, door: Door) -> None:
+        door.log.append(f"{name} {door.state}")
+        if name == fault:
+            raise ZeroDivisionError(name)
+
+    def ask(name: str, door: Door) -> bool:
+        door.log.append(f"{name}?")
+        return name in door.force
+
+    callbacks = {state.enter: partial(call, state.enter) for state in chart.states if state.enter}
+    guards = {name: partial(ask, name) for name in names}
+
+    def taken(kind: type[transitions.Machine]) -> tuple[object, str, list[str]]:
+        events, door = _build(chart, callbacks, guards, kind).events, Door(state=state, force=force)
+        try:
+            result: object = events[event].trigger(door, door)
+        except (transitions.MachineError, ZeroDivisionError) as error:
+            result = type(error)
+        return result, door.state, door.log
+
+    assert taken(_Machine) == taken(transitions.Machine)
 
 
 def test_the_resumed_transfer_goes_back_to_where_it_was() -> None:
