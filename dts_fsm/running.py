@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import ChainMap
-from collections.abc import Callable, Container, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import cast
@@ -141,13 +141,9 @@ def assemble(config: Config, parts: Parts, *, schedule: bool) -> Running:
         )
         hub = Hub(store)
         stack.callback(hub.stop)
-        scheduler = None
-        if schedule:
-            watches = {name: getattr(endpoints[name], "watch", None) for name in endpoints}
-            watched = {name: watch for name, watch in watches.items() if watch is not None}
-            scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made, watched.keys())
-            for watch in watched.values():
-                stack.callback(watch(scheduler.ended))
+        scheduler = _scheduler(config, parts, store, engine, handlers, hub, stack, made) if schedule else None
+        if scheduler is not None:
+            stack.callback(scheduler.watch(endpoints))
         return Running(
             store=store,
             engine=engine,
@@ -200,7 +196,6 @@ def _scheduler(
     hub: Hub,
     stack: ExitStack,
     made: Made,
-    watched: Container[str],
 ) -> Scheduler:
     settings, redact = config.service, Redactor(config)
     dispatcher = LaneDispatcher(limits=lane_limits(config), call_timeout_s=settings.call_timeout_s, redact=redact)
@@ -215,7 +210,6 @@ def _scheduler(
         published=hub.notify,
         fence=made.fence,
         redact=redact,
-        watched=watched,
     )
 
 

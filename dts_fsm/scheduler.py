@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import cast
 from uuid import UUID
@@ -54,7 +55,6 @@ class Scheduler:
         fence: is called before this scheduler takes office and after another has taken it, with ``in_office``: what was
             begun before is to stop, and what is begun then to go on only while that is True.
         redact: takes secrets out of what handlers raise while it is decided which operations come next.
-        watched: the names of the endpoints that tell of the ends of moves, to ``ended``.
     """
 
     def __init__(
@@ -69,13 +69,12 @@ class Scheduler:
         published: Callable[[], None],
         fence: Callable[[Callable[[], bool]], None] = lambda valid: None,  # noqa: ARG005 - nothing is to be fenced
         redact: Redactor | None = None,
-        watched: Container[str] = (),
     ) -> None:
         self._store, self._engine = store, engine
         self._settings, self._clock = settings, clock
         self._published, self._fence = published, fence
         self._redact = redact or Redactor()
-        self._rows, self._ends = KeptRows(store), Ends(watched)
+        self._rows, self._ends = KeptRows(store), Ends()
         self._calls = Calls(
             store=store, engine=engine, handlers=handlers, dispatcher=dispatcher, in_office=self.in_office
         )
@@ -276,7 +275,20 @@ class Scheduler:
         thread.join(timeout_s)
         return not thread.is_alive()
 
-    def ended(self, move: UUID) -> None:
+    def watch(self, endpoints: Mapping[str, object]) -> Callable[[], None]:
+        """Let this scheduler hear of the ends of moves, from the endpoints that tell; what is given ends that.
+
+        To be called before the first tick.
+        """
+        with ExitStack() as watches:
+            for name in endpoints:
+                watch = getattr(endpoints[name], "watch", None)
+                if watch is not None:
+                    self._ends.watched.add(name)
+                    watches.callback(watch(self._ended))
+            return watches.pop_all().close
+
+    def _ended(self, move: UUID) -> None:
         """A move has ended, of which its endpoint tells: it is asked for now. From any thread."""
         self._ends.tell(move)
         self._wake.set()

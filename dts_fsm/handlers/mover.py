@@ -65,9 +65,10 @@ class Mover:
         handle = operation.handle
         if handle is None:
             # whether the provider has it is not known: the same submission again gives the id to cancel it by
-            handle = self.submit(operation).handle
-            if handle is None:
-                return OperationStatus(code=OperationCode.SUCCEEDED)
+            submitted = self.submit(operation)
+            if submitted.handle is None:
+                return submitted  # it has ended, or there was nothing to move
+            handle = submitted.handle
         return self._checked(operation, stopped(self._places, operation, handle, self._moves(operation)))
 
     def _moves(self, operation: Operation) -> list[FileTransfer]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import attrs
 
+from dts_fsm.errors import ProviderError
 from dts_fsm.handlers.places import Places
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.records import FileTransfer, Operation, OperationCode, OperationStatus
@@ -29,10 +31,12 @@ def begun(endpoint: Endpoint, handle: UUID) -> OperationStatus:
     An endpoint that says of itself when moves end knows how they stand without asking anybody: what has ended already
     is found now, and not by a poll.
     """
-    found = endpoint.statuses([handle]) if hasattr(endpoint, "watch") else {}
-    if handle not in found:
+    status = None
+    if hasattr(endpoint, "watch"):
+        with contextlib.suppress(ProviderError):  # it has the move, whatever keeps it from saying more
+            status = endpoint.statuses([handle]).get(handle)
+    if status is None:
         return OperationStatus(code=OperationCode.RUNNING, handle=handle)
-    status = found[handle]
     goes_on = status.code in (OperationCode.RUNNING, OperationCode.SUSPENDED)
     return attrs.evolve(status, handle=handle) if goes_on else status
 

@@ -175,10 +175,9 @@ class FakeEndpoint:
     def _status(self, move: _Move | None) -> OperationStatus:
         if move is None:
             return OperationStatus(code=OperationCode.LOST)
-        if move.result is None and move.canceled:
-            move.result = OperationStatus(code=OperationCode.CANCELED, message="canceled")
-        if move.result is None and not move.paused and self._clock.time() >= move.ends_at:
-            move.result = self._carry_out(move)
+        if move.result is None and (move.canceled or (not move.paused and self._clock.time() >= move.ends_at)):
+            canceled = OperationStatus(code=OperationCode.CANCELED, message="canceled")
+            move.result = canceled if move.canceled else self._carry_out(move)
             for ended in tuple(self._watchers):
                 ended(move.id)
         if move.result is not None:

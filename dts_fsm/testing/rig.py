@@ -38,6 +38,7 @@ class Rig:
             called again by ``reopen``, as in a new process.
         transfer_chart, operation_chart: instead of the package's own.
         clock: instead of a new one.
+        endpoint: the class of the two endpoints.
         seed: for the jitter of the back-off.
         settings: of the section ``service``.
 
@@ -57,14 +58,15 @@ class Rig:
         transfer_chart: Chart | None = None,
         operation_chart: Chart | None = None,
         clock: ManualClock | None = None,
+        endpoint: type[FakeEndpoint] = FakeEndpoint,
         seed: int = 0,
         **settings: Any,
     ) -> None:
         self.clock = clock or ManualClock()
         folder = folder.absolute()
         self.config = Config(service=ServiceConfig(data_dir=folder, endpoint="source", **settings))
-        self.source_endpoint = FakeEndpoint("source", clock=self.clock, sees=folder)
-        self.destination_endpoint = FakeEndpoint("destination", clock=self.clock)
+        self.source_endpoint = endpoint("source", clock=self.clock, sees=folder)
+        self.destination_endpoint = endpoint("destination", clock=self.clock)
         self.endpoints = {"source": self.source_endpoint, "destination": self.destination_endpoint}
         self.source = FakeDatabase("source", endpoint=self.source_endpoint, endpoint_name="source", clock=self.clock)
         self.destination = FakeDatabase(
@@ -91,12 +93,11 @@ class Rig:
                 **(given or {}),
             }
         self.store = SqliteStore(service.data_dir / "dts.db", synchronous=service.synchronous)
-        stored = functools.lru_cache(1000)(self.store.stored)
         try:
             self.engine = Engine(
                 self.handlers,
                 Timing(service, self._seed),
-                stored,
+                self.store.stored,
                 transfer_chart=self.transfer_chart,
                 operation_chart=self.operation_chart,
             )
@@ -112,12 +113,14 @@ class Rig:
             clock=self.clock,
             published=self._publish,
         )
+        self._unwatch = self.scheduler.watch(self.endpoints)
 
     def _publish(self) -> None:
         self.published += 1
 
     def reopen(self) -> None:
         """The process has ended, and another goes on with its store; the endpoints know of no moves any more."""
+        self._unwatch()
         self.store.close()
         self.calls.close()
         for endpoint in self.endpoints.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -17,12 +16,12 @@ _MOST = 10_000
 class Ends:
     """The running moves whose ends will be told, and the ends that were.
 
-    Args:
+    Attributes:
         watched: the names of the endpoints that tell.
     """
 
-    def __init__(self, watched: Container[str] = ()) -> None:
-        self._watched = watched
+    def __init__(self) -> None:
+        self.watched: set[str] = set()
         self._lock = threading.Lock()
         self._told: dict[str, None] = {}
         self._running: dict[str, int] = {}
@@ -41,7 +40,7 @@ class Ends:
     def bring_forward(self, row: TransferRow, now: float) -> None:
         """The transfer's moves whose ends were told are due now; those of the others are listened for."""
         for operation in row.operations:
-            if operation.state != "running" or operation.handle is None or operation.endpoint not in self._watched:
+            if operation.state != "running" or operation.handle is None or operation.endpoint not in self.watched:
                 continue
             with self._lock:
                 if self._told.pop(operation.handle, operation) is None:

@@ -11,11 +11,11 @@ from dts_fsm.store import Store, TransferRow
 _MOST_ROWS = 4000
 """Of how many transfers the rows stay in memory: about 3 kB each."""
 
-_MOST_FILES = 20_000
+_MOST_FILES = 40_000
 """How many files they have together: about 1 kB each, once they have been looked at."""
 
-_MANY_FILES = 1000
-"""Transfers of more files are not kept: they would drive out too many others, and have long specifications."""
+_MANY_FILES = 20_000
+"""Transfers of more files are not kept: they would drive out too many others."""
 
 
 class KeptRows:

@@ -212,18 +212,18 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dts_fsm import scheduler
-from dts_fsm.store import SqliteStore
+from dts_fsm.store import SqliteStore, sqlite
 from dts_fsm.testing import Rig
 from tests.charts import OTHER_ORDER
 
 scheduler._CLAIM = 1
 number, when = int(sys.argv[2]), sys.argv[3]
 rig = Rig(Path(sys.argv[1]), transfer_chart=OTHER_ORDER)
-write, commit, done = SqliteStore._write, SqliteStore.commit, []
+write, commit, done = sqlite.write, SqliteStore.commit, []
 
 def killing(*arguments):
     write(*arguments)
-    if arguments[2]:
+    if arguments[1]:
         done.append(1)
         if when == "before" and len(done) == number:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -233,7 +233,7 @@ def committing(*arguments):
     if arguments[1] and when == "after" and len(done) == number:
         os.kill(os.getpid(), signal.SIGKILL)
 
-SqliteStore._write, SqliteStore.commit = killing, committing
+sqlite.write, SqliteStore.commit = killing, committing
 rig.scheduler.lead()
 """
 """Carries over one transfer at a time, and is killed before or after a commit."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +10,7 @@ from uuid import UUID
 from dts_fsm.config import ServiceConfig
 from dts_fsm.engine import Engine, Timing
 from dts_fsm.errors import StoreError, StoreLeaseLostError
-from dts_fsm.interfaces import Handler
+from dts_fsm.interfaces import Endpoint, Handler
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.statechart import Chart
 from dts_fsm.store import Admission, Change, SqliteStore, TransferRow
@@ -130,6 +129,7 @@ class Process:
         name: str,
         path: Path,
         handlers: Mapping[str, Handler],
+        endpoints: Mapping[str, Endpoint],
         charts: Charts,
         settings: ServiceConfig,
         fate: Fate,
@@ -138,8 +138,7 @@ class Process:
         self.name, self._fate = name, fate
         self.store = SimulatedStore(path, name, fate, observer)
         timing = Timing(settings, fate.dice.randrange(2**32))
-        stored = functools.lru_cache(1000)(self.store.stored)
-        self.engine = _Engine(name, observer, handlers, timing, stored, charts=charts)
+        self.engine = _Engine(name, observer, handlers, timing, self.store.stored, charts=charts)
         self.dispatcher = SimulatedDispatcher(name, fate, settings)
         self.scheduler = Scheduler(
             store=self.store,
@@ -150,6 +149,7 @@ class Process:
             clock=fate.clock,
             published=lambda: None,
         )
+        self._unwatch = self.scheduler.watch(endpoints)
         self.store.leading = lambda: self.scheduler.leading
         self.frozen_until = 0.0
         self.ticks = 0
@@ -177,11 +177,13 @@ class Process:
 
     def kill(self) -> None:
         """It is dead, and has done nothing more."""
+        self._unwatch()
         self.dispatcher.close()
         self.store.kill()
 
     def stop(self) -> None:
         """It has stopped in order."""
+        self._unwatch()
         self.scheduler._leave_office()
         self.dispatcher.close()
         self.store.close()

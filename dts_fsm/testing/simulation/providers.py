@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -186,6 +187,15 @@ class SimulatedEndpoint(FakeEndpoint):
             found.paused = False
             self._fate.trace.note(f"{self.name} resumes {self._fate.trace.name(move)}")
             self._settle(move)
+
+
+class TellingEndpoint(SimulatedEndpoint):
+    """One that tells of the ends of its moves."""
+
+    def watch(self, ended: Callable[[UUID], None]) -> Callable[[], None]:
+        """See ``Endpoint``."""
+        self._watchers.append(ended)
+        return partial(self._watchers.remove, ended)
 
 
 class SimulatedDatabase(FakeDatabase):

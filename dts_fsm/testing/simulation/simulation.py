@@ -177,7 +177,9 @@ class Simulation:
         self.trace.note(f"{name} starts")
         handlers = self._handlers_of(self._world.places)
         service = self._config.service
-        self._processes[name] = Process(name, self._file, handlers, _charts(), service, self._fate, self._oracle)
+        self._processes[name] = Process(
+            name, self._file, handlers, self._world.endpoints, _charts(), service, self._fate, self._oracle
+        )
 
     # Turns
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from dts_fsm.handlers.places import Places
 from dts_fsm.testing.fakes import FakeFile
 from dts_fsm.testing.simulation.fate import Fate
-from dts_fsm.testing.simulation.providers import SimulatedDatabase, SimulatedEndpoint, Witness
+from dts_fsm.testing.simulation.providers import SimulatedDatabase, SimulatedEndpoint, TellingEndpoint, Witness
 
 SERVICE = "service"
 """The endpoint that delivers manifests; every world has it."""
@@ -47,7 +47,8 @@ class World:
 
     def add_endpoint(self, name: str) -> SimulatedEndpoint:
         """There is an endpoint of this name."""
-        endpoint = self.endpoints[name] = SimulatedEndpoint(name, self.fate, self._witness)
+        kind = TellingEndpoint if len(self.endpoints) % 2 else SimulatedEndpoint
+        endpoint = self.endpoints[name] = kind(name, self.fate, self._witness)
         return endpoint
 
     def add_source(self, name: str, *endpoints: str) -> SimulatedDatabase:
