@@ -24,7 +24,9 @@ class Line:
         name: what was measured.
         value: how much of it, in ``unit``; the median of the runs.
         reference: what it is compared with.
-        reference_value: the same measure of that, in the same unit; less than it is better.
+        reference_value: the same measure of that, in the same unit; less than it is better. None where it could not be
+            measured; ``reference`` says why.
+        target: what the ratio should at most be, or None.
     """
 
     suite: str
@@ -32,12 +34,13 @@ class Line:
     value: float
     unit: str
     reference: str
-    reference_value: float
+    reference_value: float | None
+    target: float | None = None
 
     @property
-    def ratio(self) -> float:
-        """How many times the reference's value."""
-        return self.value / self.reference_value
+    def ratio(self) -> float | None:
+        """How many times the reference's value; None where that is not known."""
+        return None if self.reference_value is None else self.value / self.reference_value
 
 
 def median(runs: Runs, figure: str) -> float:
@@ -52,8 +55,14 @@ def as_text(lines: Iterable[Line]) -> str:
         if line.suite != suite:
             suite = line.suite
             text += f"\n{suite}\n"
-        value, reference_value = f"{line.value:,.3g} {line.unit}", f"{line.reference_value:,.3g} {line.unit}"
-        text += f"{line.ratio:9.2f} x  {line.name}: {value}, to {line.reference}: {reference_value}\n"
+        value = f"{line.name}: {line.value:,.3g} {line.unit}"
+        if line.ratio is None:
+            text += f"{'-':>9}    {value}; {line.reference}\n"
+            continue
+        text += f"{line.ratio:9.2f} x  {value}, to {line.reference}: {line.reference_value:,.3g} {line.unit}"
+        if line.target is not None:
+            text += f" (at most {line.target}: {'met' if line.ratio <= line.target else 'missed'})"
+        text += "\n"
     return text.lstrip("\n")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from benchmarks import child
+from benchmarks.data_plane import copies
 from benchmarks.report import Line, Runs, median
 
 _MS, _US, _MB = 1e3, 1e6, 1e-6
@@ -67,32 +68,6 @@ class Bench:
             for name, (workload, arguments) in workloads.items():
                 self.run(name, workload, **arguments)
         return [self.runs[name] for name in workloads]
-
-
-def copies(bench: Bench) -> list[Line]:
-    """Local copies, verified and durable, beside ``cp``."""
-    lines = []
-    sizes = {
-        f"copying 4 files of {bench.sizes.large_mib} MiB": (4, bench.sizes.large_mib << 20),
-        f"copying {bench.sizes.small_files:,} files of 4 KiB": (bench.sizes.small_files, 4096),
-    }
-    for suite, (files, size_bytes) in sizes.items():
-        source = bench.run(f"{suite}: source", "copying.make_source", files=files, size_bytes=size_bytes)
-        plain, synced, ours = bench.in_turn(
-            {
-                f"{suite}: cp -r": ("floors.copies", {"source": str(source), "sync": False}),
-                f"{suite}: cp -r and sync -f": ("floors.copies", {"source": str(source), "sync": True}),
-                f"{suite}: a transfer": ("copying.transfer", {"source": str(source)}),
-            }
-        )
-        for reference, runs in (("cp -r", plain), ("cp -r and sync -f", synced)):
-            lines.append(
-                Line(suite, "time of a transfer", median(ours, "wall_s"), "s", reference, median(runs, "wall_s"))
-            )
-        lines.append(
-            Line(suite, "CPU of a transfer", median(ours, "cpu_s"), "s", "cp -r and sync -f", median(synced, "cpu_s"))
-        )
-    return lines
 
 
 def transfers(bench: Bench) -> list[Line]:

@@ -17,6 +17,7 @@ from dts_fsm.databases.catalog_file import CATALOG_FILE, Catalog, read_catalog, 
 from dts_fsm.databases.finding import FoundFile
 from dts_fsm.databases.hashing import Progress, hash_files
 from dts_fsm.databases.scan import scan
+from dts_fsm.endpoints.durability import Durability
 from dts_fsm.errors import InvalidDescriptorError
 from dts_fsm.manifest import MANIFEST_NAME
 from dts_fsm.records import Descriptor, Specification, User
@@ -106,10 +107,10 @@ class Pair:
         self.destination.mkdir(parents=True, exist_ok=True)
         return tuple(missing)
 
-    def config(self, *, workers: int, durable: bool) -> Config:
+    def config(self, *, workers: int, durable: Durability) -> Config:
         """Give the configuration of the pair's installation."""
         roots = {SOURCE: self.folder, DESTINATION: self.destination, MANIFESTS: self.state / MANIFESTS}
-        options: dict[str, Any] = {"workers": workers, "durable": durable}
+        options: dict[str, Any] = {"workers": workers, "durable": durable.value}
         endpoints: dict[Any, Any] = {
             name: EndpointConfig(key=name, provider="local", root=str(root), options=options)
             for name, root in roots.items()
@@ -125,7 +126,7 @@ class Pair:
             poll_interval_s=_POLL_INTERVAL_S,
             active_deadline_s=_LONG_S,
             finalizing_deadline_s=_LONG_S,
-            synchronous="full" if durable else "normal",
+            synchronous="normal" if durable is Durability.NONE else "full",
         )
         return Config(service=service, endpoints=endpoints, databases=databases)
 

@@ -16,6 +16,7 @@ from dts_fsm.cli.outcome import FAILED, SUCCEEDED, Summary, awaited
 from dts_fsm.cli.pair import Pair
 from dts_fsm.cli.progress import Bars
 from dts_fsm.cli.shown import count, say
+from dts_fsm.endpoints.durability import Durability
 from dts_fsm.orchestrator import Orchestrator
 from dts_fsm.records import TransferRecord, TransferStatusCode
 from dts_fsm.running import STORE_NAME
@@ -34,7 +35,14 @@ _LOOK_S = 0.1
 @click.option("--description", type=TEXT, default="", help="Markdown for the manifest.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches; * matches slashes, too.")
 @click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="How many files at once.")
-@click.option("--no-durable", is_flag=True, help="Faster, but what has arrived may not survive a power cut.")
+@click.option(
+    "--durable",
+    type=click.Choice([durability.value for durability in Durability]),
+    default=Durability.BATCH.value,
+    show_default=True,
+    help="How files are synced to the disk: each, many at once, or not, so that a power cut may undo what arrived.",
+)
+@click.option("--no-durable", is_flag=True, help="The same as --durable none.")
 @click.option(
     "--data-dir",
     type=FilePath(file_okay=False, path_type=Path),
@@ -52,6 +60,7 @@ def transfer(
     description: str,
     exclude: tuple[str, ...],
     workers: int,
+    durable: str,
     no_durable: bool,
     data_dir: Path | None,
     quiet: bool,
@@ -70,7 +79,7 @@ def transfer(
     """
     pair = Pair.of(src, dst, data_dir, exclude=exclude)
     refuse_odd_file(pair.state / STORE_NAME)
-    config = pair.config(workers=workers, durable=not no_durable)
+    config = pair.config(workers=workers, durable=Durability.NONE if no_durable else Durability(durable))
     with ExitStack() as without_transfer, Interruption() as interruption:
         without_transfer.callback(_remove_empty, pair.prepare())
         with Orchestrator(config) as dts:

@@ -32,6 +32,7 @@ class Kind(enum.Enum):
     WHOLE = "a whole number"
     NUMBER = "a number"
     FLAG = "true or false"
+    DURABILITY = "'file', 'batch' or 'none'"
     SECRET = "text that is kept secret"  # noqa: S105 - a description, not a password
     PATH = "a path; a relative one starts at the configuration file's folder"
     ANY = "any value"
@@ -88,7 +89,13 @@ _SERVICE_DATABASE: Mapping[str, Kind] = {
 # The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
 # somebody else's: its factory knows its keys.
 ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
-    "local": {"workers": Kind.COUNT, "durable": Kind.FLAG, "base_path": Kind.TEXT, "data_path": Kind.TEXT},
+    "local": {
+        "workers": Kind.COUNT,
+        "durable": Kind.DURABILITY,
+        "default_checksum": Kind.TEXT,
+        "base_path": Kind.TEXT,
+        "data_path": Kind.TEXT,
+    },
     "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
     "s3": _S3,
 }

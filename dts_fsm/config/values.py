@@ -23,6 +23,7 @@ _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\
 _WHOLE = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)*")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_DURABILITIES = ("file", "batch", "none")  # a flag is what earlier versions had
 _MAX_DIGITS = 100
 _MAX_EXPANDED = 1 << 18
 
@@ -54,8 +55,11 @@ class Values:
             return Secret(text)
         if kind is Kind.PATH:
             return str(self.path(text, key))
+        found: Any
         if kind is Kind.FLAG:
-            found: Any = _FLAGS.get(text.lower())
+            found = _FLAGS.get(text.lower())
+        elif kind is Kind.DURABILITY:
+            found = text if text in _DURABILITIES else _FLAGS.get(text.lower())
         else:
             found = _number(text, whole=kind is not Kind.NUMBER)
         if found is None or (kind is Kind.COUNT and found < 1):

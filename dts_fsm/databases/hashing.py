@@ -51,6 +51,7 @@ def hash_files(
 
     Raises:
         ValueError: the algorithm is unknown.
+        MissingHashError: the package that computes it is not installed.
     """
     new_hasher(algorithm)
     job = _Hashing(folder, files, algorithm, progress)

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import attrs
 
+from dts_fsm.endpoints.durability import Durability
 from dts_fsm.records import FileTransfer
 from dts_fsm.records.checks import normal_path
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 
 BATCH_FILES = 512
 BATCH_BYTES = 8 << 20
@@ -78,6 +80,10 @@ class Meter:
         self.num_bytes += num_bytes
 
 
+def _durability(value: bool | str) -> Durability:
+    return Durability.of(value)
+
+
 @attrs.frozen(kw_only=True)
 class Batch:
     """Files that one worker moves, one after the other. It can be pickled.
@@ -88,7 +94,8 @@ class Batch:
         attempt: a word for this run of the operation, after those of earlier runs in the order of texts; the second
             part of those names.
         new_folders: those destination folders of its files that no earlier batch of this run has.
-        durable: whether everything survives a power cut once the batch has ended.
+        durable: what survives a power cut once the batch has ended.
+        algorithm: with what files are hashed that have no checksum to be compared with; None: they are not.
     """
 
     source_root: str
@@ -97,7 +104,8 @@ class Batch:
     operation: str
     attempt: str
     new_folders: frozenset[str]
-    durable: bool
+    durable: Durability = attrs.field(converter=_durability)
+    algorithm: str | None = DEFAULT_ALGORITHM
 
 
 def destination_folder(file: FileTransfer) -> str:
@@ -111,7 +119,8 @@ def batches(
     source_root: str,
     destination_root: str,
     operation_id: UUID,
-    durable: bool,
+    durable: Durability,
+    algorithm: str | None = DEFAULT_ALGORITHM,
     max_files: int = BATCH_FILES,
 ) -> Iterator[Batch]:
     """Give all files in batches, in their order, without ever holding more than one batch."""
@@ -128,6 +137,7 @@ def batches(
             attempt=attempt,
             new_folders=frozenset(folders),
             durable=durable,
+            algorithm=algorithm,
         )
 
 

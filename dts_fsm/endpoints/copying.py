@@ -13,8 +13,11 @@ from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChang
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM, new_hasher
 
-CHUNK_BYTES = 1 << 20
-"""How much is read, hashed and written at once, and how often a cancellation is looked for."""
+CHUNK_BYTES = 128 << 10
+"""How much is read, hashed and written at once, and how often a cancellation is looked for.
+
+A mebibyte is no faster; and this is all the memory that a file needs, of which 256 may be under way.
+"""
 
 _WRITE_BACK_BYTES = 8 << 20
 """The disk is kept busy in steps of this size, so that the final fsync has little to wait for."""
@@ -29,13 +32,24 @@ class Copier:
         sources: opens the source's files; it remains the caller's to close.
         advance: called with the number of bytes of each chunk that was written, and with 0 for one that was only
             looked at; what it raises ends the copying.
+        algorithm: with what a file is hashed that has no checksum to be compared with; None: it is not.
+        write_back: whether the disk begins with a large file while it is still being copied.
     """
 
-    def __init__(self, sources: Sources, advance: Callable[[int], None]) -> None:
-        self._sources, self._advance = sources, advance
+    def __init__(
+        self,
+        sources: Sources,
+        advance: Callable[[int], None],
+        *,
+        algorithm: str | None = DEFAULT_ALGORITHM,
+        write_back: bool = True,
+    ) -> None:
+        self._sources, self._advance, self._algorithm, self._write_back = sources, advance, algorithm, write_back
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
-    def copy(self, file: FileTransfer, *, folder: int, name: str, part: str, sync: bool) -> FileOutcome:
+    def copy(
+        self, file: FileTransfer, *, folder: int, name: str, part: str, sync: bool, new: bool = False
+    ) -> FileOutcome:
         """Make ``part`` a complete and verified copy that is ready to be published, or find that the target is one.
 
         The copy has the source's permission bits and modification time. After an error there is no ``part``.
@@ -45,17 +59,19 @@ class Copier:
             name: the target's name in it.
             part: a name beside the target that nobody else uses.
             sync: the content, of a target that was found as well, survives a power cut once this returns.
+            new: nobody need look for the target, as the folder has only just been made.
 
         Returns:
-            The outcome TRANSFERRED or, without any ``part``, SKIPPED, with the observed size and checksum.
+            The outcome TRANSFERRED or, without any ``part``, SKIPPED, with the observed size and checksum; without the
+            latter where neither the file nor the copier has an algorithm.
 
         Raises:
-            SourceMissingError, UnsafePathError, SizeMismatchError, ChecksumMismatchError, SourceChangedError: the file
-                cannot be copied as asked.
+            SourceMissingError, UnsafePathError, SizeMismatchError, ChecksumMismatchError, SourceChangedError,
+            MissingHashError: the file cannot be copied as asked.
             TargetExistsError: the target has other content, and is never to be overwritten.
             OSError: what the operating system said.
         """
-        outcome = self.look(file, folder, name, sync=sync)
+        outcome = None if new else self.look(file, folder, name, sync=sync)
         if outcome is not None:
             return outcome
         fd = self._open(file)
@@ -80,7 +96,10 @@ class Copier:
         finally:
             os.close(fd)
         return FileOutcome(
-            id=file.id, state=FileState.TRANSFERRED, observed_bytes=before.st_size, observed_hash=str(checksum)
+            id=file.id,
+            state=FileState.TRANSFERRED,
+            observed_bytes=before.st_size,
+            observed_hash=None if checksum is None else str(checksum),
         )
 
     def look(self, file: FileTransfer, folder: int, name: str, *, sync: bool) -> FileOutcome | None:
@@ -132,7 +151,7 @@ class Copier:
             before = os.fstat(fd)
             if before.st_size != size_bytes:
                 return None
-            checksum = self._digest(fd, DEFAULT_ALGORITHM)
+            checksum = self._digest(fd, self._algorithm or DEFAULT_ALGORITHM)
             _check_unchanged(file, fd, before, size_bytes)
             return checksum
         finally:
@@ -145,24 +164,29 @@ class Copier:
             self._advance(0)
         return Checksum(algorithm, hasher.hexdigest())
 
-    def _pump(self, file: FileTransfer, fd: int, out: int, before: os.stat_result) -> Checksum:
-        """Copy all bytes, and give their checksum once source and checksum are found to be as they should."""
-        algorithm = file.hash.algorithm if file.hash else DEFAULT_ALGORITHM
-        hasher = new_hasher(algorithm)
+    def _pump(self, file: FileTransfer, fd: int, out: int, before: os.stat_result) -> Checksum | None:
+        """Copy all bytes, and give their checksum, if any, once source and checksum are found to be as they should."""
+        algorithm = file.hash.algorithm if file.hash else self._algorithm
+        hasher = None if algorithm is None else new_hasher(algorithm)
         num_bytes = written_back = 0
         while count := os.readv(fd, [self._buffer]):
             num_bytes += count
             if num_bytes > before.st_size:  # it grows, perhaps for ever
                 break
             chunk = self._buffer[:count]
-            hasher.update(chunk)
+            if hasher is not None:
+                hasher.update(chunk)
             while chunk:
                 chunk = chunk[os.write(out, chunk) :]
-            if num_bytes - written_back >= _WRITE_BACK_BYTES:
+            if self._write_back and num_bytes - written_back >= _WRITE_BACK_BYTES:
                 _begin_write_back(out, written_back, num_bytes - written_back)
                 written_back = num_bytes
             self._advance(count)
+            if num_bytes == before.st_size:  # it may grow only now: its status tells, without another read
+                break
         _check_unchanged(file, fd, before, num_bytes)
+        if algorithm is None or hasher is None:
+            return None
         observed = Checksum(algorithm, hasher.hexdigest())
         if file.hash not in (None, observed):
             raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))

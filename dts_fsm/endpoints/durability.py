@@ -1,4 +1,4 @@
-"""Making many files durable at once, where the file system can do that."""
+"""What is promised of files that have been reported, and making many durable at once where the file system can."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import os
 import platform
 import re
+from enum import StrEnum
+from typing import Self
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -16,6 +18,36 @@ Others, FUSE above all, may take ``syncfs`` without passing it on to whoever has
 """
 
 _STATFS_BYTES = 256  # more than any struct statfs has
+
+
+class Durability(StrEnum):
+    """What holds after a power cut. After the death of a process, however sudden, each promises the same.
+
+    ``BATCH`` and ``FILE`` lose nothing that was reported, and never show a file that is not complete: it has its name
+    only once its content is on the medium.
+
+    Attributes:
+        FILE: each file is synced for itself, appears for itself, and its folder is synced after it: a power cut undoes
+            no more than the files under way, one for each worker.
+        BATCH: the files of a batch (one large file, or up to 512 small ones) are synced together, where the file system
+            can do that, and appear together: a power cut undoes no more than the batches under way.
+        NONE: nothing is synced. After a power cut, files that were reported may be missing, empty or in part.
+    """
+
+    FILE = "file"
+    BATCH = "batch"
+    NONE = "none"
+
+    @classmethod
+    def of(cls, value: bool | str) -> Self:
+        """Give what a setting says: a name, or True for ``BATCH`` and False for ``NONE``.
+
+        Raises:
+            ValueError: it says anything else.
+        """
+        if isinstance(value, bool):
+            return cls("batch" if value else "none")
+        return cls(value)
 
 
 def _syncfs_reports_errors() -> bool:

@@ -7,12 +7,14 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from dts_fsm.endpoints.batches import BATCH_FILES, always, batches
 from dts_fsm.endpoints.beneath import Sources, open_root
+from dts_fsm.endpoints.durability import Durability
 from dts_fsm.endpoints.jobs import Job, Submit
 from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.endpoints.parts import clear
@@ -26,6 +28,7 @@ from dts_fsm.errors import (
 )
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.records import Descriptor, FileTransfer, OperationCode, OperationStatus
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM, DIGEST_HEX_DIGITS, MissingHashError, new_hasher
 
 if TYPE_CHECKING:
     from dts_fsm.config import EndpointConfig
@@ -34,7 +37,7 @@ MAX_REMEMBERED = 1000
 """How many moves whose end has been told are remembered, so that the answer can be given again."""
 
 CLOSE_TIMEOUT_S = 10.0
-"""How long ``close`` waits for the threads: they stop with the next mebibyte, unless a file system hangs."""
+"""How long ``close`` waits for the threads: they stop with the next chunk, unless a file system hangs."""
 
 _HOPELESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP})
 
@@ -66,11 +69,14 @@ class LocalEndpoint:
             both roots under the same paths. It remains the caller's to shut down. Work is given to it in small batches
             of files; progress and cancellation then go batch by batch, not within a file, and what a canceled batch
             still does is ignored. A fence does not hold it: see ``fence``.
-        durable: what is reported as moved survives a power cut. False is several times faster with small files.
+        durable: what survives a power cut of the files that arrive here: a ``Durability`` or its name; True is "batch",
+            False "none".
+        default_checksum: with what files that arrive here are hashed where nobody says which checksum they must have,
+            so that it can be told; "none": they are not. Those that must have one are always verified.
 
     Raises:
-        InvalidEndpointConfigError: the root is not an existing folder, ``workers`` is not a whole number above 0, or
-            ``durable`` not a bool.
+        InvalidEndpointConfigError: the root is not an existing folder, ``workers`` is not a whole number above 0,
+            ``durable`` or ``default_checksum`` is not one of these, or what the latter needs is not installed.
     """
 
     provider = "local"
@@ -82,7 +88,8 @@ class LocalEndpoint:
         name: str = "local",
         workers: int = 4,
         executor: Executor | None = None,
-        durable: bool = True,
+        durable: bool | str = Durability.BATCH,
+        default_checksum: str = DEFAULT_ALGORITHM,
     ) -> None:
         self.name = name
         self._root = os.path.abspath(root)
@@ -94,26 +101,35 @@ class LocalEndpoint:
             raise InvalidEndpointConfigError(
                 f"must be a whole number above 0, not {workers!r}", key=f"endpoints.{name}.workers"
             )
-        if not isinstance(durable, bool):
-            raise InvalidEndpointConfigError(f"must be true or false, not {durable!r}", key=f"endpoints.{name}.durable")
-        self._workers, self._executor, self._durable = workers, executor, durable
+        try:
+            self._durable = Durability.of(durable)
+        except ValueError:
+            words = ", ".join(map(repr, map(str, Durability)))
+            raise InvalidEndpointConfigError(
+                f"must be one of {words}, true or false, not {durable!r}", key=f"endpoints.{name}.durable"
+            ) from None
+        self._algorithm = _algorithm(default_checksum, key=f"endpoints.{name}.default_checksum")
+        self._workers, self._executor = workers, executor
         self._lock = threading.Lock()
         self._pool: Workers | None = None
         self._valid: Callable[[], bool] = always
+        self._watchers: list[Callable[[UUID], None]] = []
         self._jobs: dict[UUID, Job] = {}
         self._told: dict[UUID, None] = {}  # moves whose end has been told, the oldest first
 
     @classmethod
     def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:
-        """Make the endpoint that a section of the configuration describes; its options are ``workers`` and ``durable``.
+        """Make the endpoint that a section of the configuration describes.
+
+        Its options are ``workers``, ``durable`` and ``default_checksum``.
 
         Raises:
             InvalidEndpointConfigError: the root is not an existing folder, or an option is unknown or wrong.
         """
         for option in config.options:
-            if option not in ("workers", "durable"):
+            if option not in ("workers", "durable", "default_checksum"):
                 raise InvalidEndpointConfigError(
-                    "a local endpoint has no such option: it has 'workers' and 'durable'",
+                    "a local endpoint has no such option: it has 'workers', 'durable' and 'default_checksum'",
                     key=f"endpoints.{config.key}.{option}",
                 )
         return cls(root=config.root, name=config.key, executor=executor, **config.options)
@@ -135,9 +151,9 @@ class LocalEndpoint:
     def fence(self, valid: Callable[[], bool]) -> None:
         """Make moves write only while ``valid()`` is True; those that have not ended become LOST, as by ``close``.
 
-        A move that is begun from now on waits while it is False. That is looked at after each mebibyte, and directly
-        before a folder is made or a file put in place: a process that stood still does nothing when it wakes. Batches
-        that an ``executor`` was given see nothing of it, and are carried out.
+        A move that is begun from now on waits while it is False. That is looked at after each chunk of a file, and
+        directly before a folder is made or a file put in place: a process that stood still does nothing when it wakes.
+        Batches that an ``executor`` was given see nothing of it, and are carried out.
         """
         self._forget_running(valid)
 
@@ -206,12 +222,14 @@ class LocalEndpoint:
                     destination_root=destination.root,
                     operation_id=operation_id,
                     durable=destination._durable,
+                    algorithm=destination._algorithm,
                     max_files=min(BATCH_FILES, 1 + len(files) // (2 * self._workers)),
                 ),
                 num_files=len(files),
                 submit=self._submitter(),
                 window=2 * self._workers,
                 valid=self._valid,
+                ended=partial(self._tell, operation_id),
             )
         job.start()
         return operation_id
@@ -233,6 +251,15 @@ class LocalEndpoint:
                 oldest = next(iter(self._told))
                 del self._told[oldest], self._jobs[oldest]
         return answers
+
+    def watch(self, ended: Callable[[UUID], None]) -> Callable[[], None]:
+        """From now on ``ended`` is called with the id of each move that has ended; see ``Endpoint``."""
+        self._watchers.append(ended)
+        return partial(self._watchers.remove, ended)
+
+    def _tell(self, id_: UUID) -> None:
+        for ended in tuple(self._watchers):
+            ended(id_)
 
     def cancel(self, id: UUID) -> None:  # noqa: A002 - the word of the protocol
         """Ask the move to stop, within the file under way; what has arrived stays. Idempotent, does not wait."""
@@ -259,6 +286,20 @@ class LocalEndpoint:
         if self._pool is None:
             self._pool = Workers(self._workers, name=f"dts-{self.name}")
         return self._pool.submit
+
+
+def _algorithm(default_checksum: str, *, key: str) -> str | None:
+    """Give the algorithm of a setting, None for "none"."""
+    if default_checksum == "none":
+        return None
+    if default_checksum not in DIGEST_HEX_DIGITS:
+        known = ", ".join(map(repr, DIGEST_HEX_DIGITS))
+        raise InvalidEndpointConfigError(f"must be 'none' or one of {known}, not {default_checksum!r}", key=key)
+    try:
+        new_hasher(default_checksum)
+    except MissingHashError as error:
+        raise InvalidEndpointConfigError(str(error), key=key) from error
+    return default_checksum
 
 
 def _is_staged(sources: Sources, descriptor: Descriptor) -> bool:

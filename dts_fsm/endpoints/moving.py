@@ -15,7 +15,7 @@ import attrs
 from dts_fsm.endpoints.batches import Batch, CanceledError, Meter
 from dts_fsm.endpoints.beneath import Sources, components, make_folder, open_root
 from dts_fsm.endpoints.copying import Copier
-from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
+from dts_fsm.endpoints.durability import Durability, sync_file_system, syncs_at_once
 from dts_fsm.endpoints.outcomes import failure, failures
 from dts_fsm.endpoints.parts import part_names, sweep
 from dts_fsm.endpoints.turns import Turn, Turns
@@ -34,12 +34,12 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 def move_batch(batch: Batch, meter: Meter | None = None, turns: Turns | None = None) -> list[FileOutcome]:
     """Move the files, and give the outcome of each that was not prevented by a cancellation.
 
-    One file's failure does not stop the others. The small files of a batch appear together: all are written under
-    temporary names, made durable at once, and put in place. Safe to repeat after a crash, and beside a forgotten run
-    of the same operation that still goes on: each run writes temporary files of its own and removes those of earlier
-    ones. Only with a meter can it be canceled or held: it looks there after each chunk, and directly before it makes a
-    folder or puts a file in place. With turns, several small files wait for theirs, and give it back while the disk
-    writes.
+    One file's failure does not stop the others. The small files of a batch appear together, unless each is to be
+    durable for itself: all are written under temporary names, made durable at once, and put in place. Safe to repeat
+    after a crash, and beside a forgotten run of the same operation that still goes on: each run writes temporary files
+    of its own and removes those of earlier ones. Only with a meter can it be canceled or held: it looks there after
+    each chunk, and directly before it makes a folder or puts a file in place. With turns, several small files wait for
+    theirs, and give it back while the disk writes.
     """
     roots: list[int] = []
     try:
@@ -51,6 +51,8 @@ def move_batch(batch: Batch, meter: Meter | None = None, turns: Turns | None = N
             with turn:
                 for file in batch.files:
                     work.move(file)
+                    if batch.durable is Durability.FILE:
+                        work.publish()
                 work.publish()
             return work.outcomes
         finally:
@@ -69,11 +71,14 @@ class _Folder:
     Attributes:
         device: the file system it is on.
         at_once: whether its files are made durable all at once, by syncing that file system.
+        new: whether it was not there when it was opened. What others may have put there since is met when a file is put
+            in place, as is what appears after a look.
     """
 
     fd: int
     device: int
     at_once: bool
+    new: bool
 
 
 @attrs.frozen
@@ -94,9 +99,10 @@ class _Work:
         self.outcomes: list[FileOutcome] = []
         self._batch, self._meter, self._turn, self._destination = batch, meter, turn, destination
         self._sources = Sources(source)
-        self._copier = Copier(self._sources, meter.advance)
+        self._durable = batch.durable is not Durability.NONE
+        self._many = batch.durable is Durability.BATCH and len(batch.files) >= _MIN_FILES_AT_ONCE
+        self._copier = Copier(self._sources, meter.advance, algorithm=batch.algorithm, write_back=self._durable)
         self._parts = part_names(batch.operation, batch.attempt)
-        self._many = batch.durable and len(batch.files) >= _MIN_FILES_AT_ONCE
         self._new_folders = set(batch.new_folders)
         self._folders: dict[str, _Folder] = {}
         self._copied: list[_Copied] = []
@@ -109,8 +115,8 @@ class _Work:
             self._meter.advance(0)
             *parts, name = components(file.destination_path)
             folder = self._open_folder(parts)
-            sync = self._batch.durable and not folder.at_once
-            outcome = self._copier.copy(file, folder=folder.fd, name=name, part=part, sync=sync)
+            sync = self._durable and not folder.at_once
+            outcome = self._copier.copy(file, folder=folder.fd, name=name, part=part, sync=sync, new=folder.new)
         except CanceledError:
             self._meter.num_bytes = before
             return
@@ -138,19 +144,22 @@ class _Work:
                 self.outcomes.append(copied.outcome)
                 self._meter.num_files += 1
                 self._meter.num_skipped += copied.part is None
-        self.discard()
+        self._remove_parts()
 
     def discard(self) -> None:
         """Remove what was not published, and close the folders. Idempotent."""
+        self._remove_parts()
+        for folder in self._folders.values():
+            os.close(folder.fd)
+        self._folders.clear()
+        self._sources.close()
+
+    def _remove_parts(self) -> None:
         for copied in self._copied:
             if copied.part is not None:
                 with suppress(OSError):
                     os.unlink(copied.part, dir_fd=copied.folder.fd)
         self._copied.clear()
-        for folder in self._folders.values():
-            os.close(folder.fd)
-        self._folders.clear()
-        self._sources.close()
 
     def _open_folder(self, parts: Sequence[str]) -> _Folder:
         path = "/".join(parts)
@@ -158,14 +167,22 @@ class _Work:
             return known
         if len(self._folders) >= _MAX_OPEN_FOLDERS:
             self.publish()
-        fd = make_folder(self._destination, parts, before=self._meter.hold)
+            self.discard()
+        made: list[int] = []
+
+        def before() -> None:
+            self._meter.hold()
+            made.append(len(made))
+
+        fd = make_folder(self._destination, parts, before=before)
         try:
-            folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, self._many and syncs_at_once(fd))
+            at_once = self._many and syncs_at_once(fd)
+            folder = self._folders[path] = _Folder(fd, os.fstat(fd).st_dev, at_once, new=bool(made))
         except OSError:
             os.close(fd)
             raise
         if path in self._new_folders:
-            if self._batch.durable and not folder.at_once:
+            if self._durable and not folder.at_once:
                 os.close(make_folder(self._destination, parts, sync=True, before=self._meter.hold))
             self._new_folders.discard(path)
             self._meter.hold()  # what another process has begun since is not to be swept
@@ -201,10 +218,10 @@ class _Work:
         try:
             _rename_to_nothing(copied.part, name, folder)
         except FileExistsError:  # it appeared after the look: perhaps from a forgotten run of the same operation
-            found = self._copier.look(copied.file, folder, name, sync=self._batch.durable)
+            found = self._copier.look(copied.file, folder, name, sync=self._durable)
             if found is None:  # and it has gone again
                 raise
-            if self._batch.durable:
+            if self._durable:
                 os.fsync(folder)
             with suppress(OSError):
                 os.unlink(copied.part, dir_fd=folder)
@@ -212,11 +229,10 @@ class _Work:
         return copied
 
     def _sync_names(self, arrived: Iterable[_Copied]) -> None:
-        if not self._batch.durable:
+        if not self._durable:
             return
-        for folder in self._folders.values():
-            if not folder.at_once:
-                os.fsync(folder.fd)
+        for fd in {copied.folder.fd for copied in arrived if not copied.folder.at_once}:
+            os.fsync(fd)
         for folder in _one_for_each_file_system(copied.folder for copied in arrived if copied.part is not None):
             sync_file_system(folder.fd)
 

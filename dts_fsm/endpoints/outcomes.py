@@ -14,6 +14,7 @@ from dts_fsm.errors import (
     UnsafePathError,
 )
 from dts_fsm.records import FileOutcome, FileState, FileTransfer
+from dts_fsm.records.checksum import MissingHashError
 
 
 class SourceMissingError(PermanentError):
@@ -35,6 +36,7 @@ _REASONS: tuple[tuple[type[ProviderError], str, bool], ...] = (
     (UnsafePathError, "unsafe path", False),
     (SizeMismatchError, "size mismatch", False),
     (ChecksumMismatchError, "checksum mismatch", False),
+    (MissingHashError, "unknown checksum", False),
     (SourceChangedError, "source changed", True),  # another attempt may find it quiet
 )
 
@@ -46,6 +48,7 @@ _ERRNO_REASONS = {
     errno.EDQUOT: "no space",
     errno.EFBIG: "no space",
     errno.ELOOP: "unsafe path",
+    errno.EISDIR: "unsafe path",
     errno.ENAMETOOLONG: "name too long",
 }
 

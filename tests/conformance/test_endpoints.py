@@ -34,7 +34,7 @@ def processes() -> Iterator[Executor]:
 
 class _LocalSuite(EndpointSuite):
     executor: Executor | None = None
-    durable = True
+    durable = "batch"
 
     @pytest.fixture
     def pair(self, tmp_path: Path) -> Iterator[EndpointPair]:
@@ -72,7 +72,13 @@ class TestLocalEndpoint(_LocalSuite):
 class TestLocalEndpointThatIsNotDurable(_LocalSuite):
     """Without waiting for the disk."""
 
-    durable = False
+    durable = "none"
+
+
+class TestLocalEndpointThatSyncsEachFile(_LocalSuite):
+    """With each file made durable for itself."""
+
+    durable = "file"
 
 
 class TestLocalEndpointWithProcesses(_LocalSuite):

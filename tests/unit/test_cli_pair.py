@@ -10,6 +10,7 @@ import pytest
 
 from dts_fsm.cli.pair import Pair
 from dts_fsm.databases.scan import update_catalog
+from dts_fsm.endpoints.durability import Durability
 
 
 @pytest.fixture
@@ -32,6 +33,19 @@ def test_every_pair_has_a_state_of_its_own_whatever_way_it_is_named(source: Path
     states = [pair(path, tmp_path).state for path in (source, tmp_path / "link", source / "a", source / "b")]
     assert states[0] == states[1]
     assert len({*states, pair(source, tmp_path, "elsewhere").state}) == 4
+
+
+@pytest.mark.parametrize(
+    ("durable", "synchronous"), [(Durability.FILE, "full"), (Durability.BATCH, "full"), (Durability.NONE, "normal")]
+)
+def test_files_and_state_are_as_durable_as_is_asked_for(
+    source: Path, tmp_path: Path, durable: Durability, synchronous: str
+) -> None:
+    config = Pair.of(source, tmp_path / "destination", tmp_path / "states").config(workers=3, durable=durable)
+    assert config.service.synchronous == synchronous
+    assert [endpoint.options for endpoint in config.endpoints.values()] == [
+        {"workers": 3, "durable": durable.value}
+    ] * 3
 
 
 @pytest.mark.parametrize("home", ["", "relative"])

@@ -217,6 +217,8 @@ def test_a_wrong_value_of_the_service_is_named(setting: str, message: str) -> No
         ("workers: 2", "concurrency: 2000", InvalidEndpointConfigError, 13, "endpoints.scratch.concurrency"),
         ("workers: 2", "rate: -1", InvalidEndpointConfigError, 13, "endpoints.scratch.rate"),
         ("workers: 2", "workers: 0", InvalidEndpointConfigError, 13, "endpoints.scratch.workers"),
+        ("workers: 2", "durable: often", InvalidEndpointConfigError, 13, "endpoints.scratch.durable"),
+        ("workers: 2", "durable: FILE", InvalidEndpointConfigError, 13, "endpoints.scratch.durable"),
         ("  scratch:\n", "  s:a:\n", InvalidEndpointConfigError, 10, "endpoints.s:a"),
         ("id: 5b2f36a0-9f44", "id: xxxx", InvalidEndpointConfigError, 16, "endpoints.collection.id"),
         (

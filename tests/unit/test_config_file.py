@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dts_fsm.config import Config, Credential, DatabaseConfig, EndpointConfig, Secret, ServiceConfig
+from dts_fsm.endpoints import LocalEndpoint
 
 DATA = Path(__file__).parents[1] / "data"
 GLOBUS_ID = "f1a6f1c2-0f0e-4b4e-8a3e-7f6f0c0d9a55"
@@ -254,6 +255,21 @@ def test_a_loaded_file_takes_its_variables_from_the_process(tmp_path: Path, monk
 
     assert config.service.endpoint == "scratch"
     assert config.file == str(file)
+
+
+@pytest.mark.parametrize(
+    ("written", "durable"),
+    [("file", "file"), ("batch", "batch"), ("none", "none"), ("true", True), ("No", False), ("'on'", True)],
+)
+def test_durable_is_a_word_or_yes_or_no_and_the_endpoint_understands_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, durable: str | bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "files").mkdir()
+    written_out = MINIMAL.replace("root: files", f"root: files, durable: {written}, default_checksum: blake3")
+    config = parsed(written_out.replace("files,", f"{tmp_path}/files,")).endpoints["scratch"]
+    assert config.options == {"durable": durable, "default_checksum": "blake3"}
+    assert LocalEndpoint.from_config(config).root == str(tmp_path / "files")
 
 
 def test_relative_paths_start_at_the_folder_of_the_file_wherever_the_process_is(

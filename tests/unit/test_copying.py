@@ -18,15 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dts_fsm.endpoints import moving
+from dts_fsm.endpoints import copying, moving
 from dts_fsm.endpoints.batches import BATCH_BYTES, Meter, batches, destination_folder
 from dts_fsm.endpoints.beneath import open_root, open_source
 from dts_fsm.endpoints.copying import CHUNK_BYTES, Copier
-from dts_fsm.endpoints.durability import sync_file_system, syncs_at_once
+from dts_fsm.endpoints.durability import Durability, sync_file_system, syncs_at_once
 from dts_fsm.endpoints.moving import move_batch
 from dts_fsm.endpoints.outcomes import SourceMissingError
 from dts_fsm.errors import ChecksumMismatchError, SizeMismatchError, SourceChangedError, UnsafePathError
-from dts_fsm.records import FileOutcome, FileState, FileTransfer
+from dts_fsm.records import FileOutcome, FileState, FileTransfer, Overwrite
 from tests.folders import CONTENT, SECRET, Place, make_device, make_socket, sha256
 
 # One file
@@ -428,10 +428,10 @@ def test_nothing_is_renamed_before_its_content_is_durable_and_nothing_told_befor
 
     real_copy = Copier.copy
 
-    def copy(copier: Copier, file: FileTransfer, *, folder: int, name: str, part: str, sync: bool) -> FileOutcome:
+    def copy(copier: Copier, file: FileTransfer, *, part: str, sync: bool, **kwargs: Any) -> FileOutcome:
         if not sync:
             unsynced.add(part)
-        return real_copy(copier, file, folder=folder, name=name, part=part, sync=sync)
+        return real_copy(copier, file, part=part, sync=sync, **kwargs)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", rename)
@@ -469,6 +469,75 @@ def test_a_batch_that_is_not_durable_syncs_nothing(place: Place, monkeypatch: py
     monkeypatch.setattr(moving, "sync_file_system", refuse)
     files = [place.put(f"{i}".encode(), path=f"folder/{i}") for i in range(20)]
     assert sum(o.state is FileState.TRANSFERRED for o in move_batch(place.batch(*files, durable=False))) == 20
+
+
+def test_a_large_file_that_is_not_durable_is_left_to_the_system_to_write_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(copying, "_WRITE_BACK_BYTES", CHUNK_BYTES)
+    monkeypatch.setattr(copying, "_begin_write_back", lambda _, offset, count: begun.append((offset, count)))
+    file = place.put(bytes(2 * CHUNK_BYTES))
+    assert move_batch(place.batch(file, durable=Durability.NONE))[0].state is FileState.TRANSFERRED
+    assert begun == []
+    (place.destination / "file").unlink()
+    assert move_batch(place.batch(file))[0].state is FileState.TRANSFERRED
+    assert begun == [(0, CHUNK_BYTES), (CHUNK_BYTES, CHUNK_BYTES)]
+
+
+def test_where_each_file_is_durable_for_itself_it_is_so_before_the_next_is_begun(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_fsync, real_rename, real_copy = os.fsync, os.rename, Copier.copy
+
+    def fsync(fd: int) -> None:
+        done.append("sync a folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "sync a file")
+        real_fsync(fd)
+
+    def rename(source: str, target: str, **kwargs: Any) -> None:
+        done.append(f"show {target}")
+        real_rename(source, target, **kwargs)
+
+    def copy(copier: Copier, file: FileTransfer, **kwargs: Any) -> FileOutcome:
+        done.append(f"copy {file.id}")
+        return real_copy(copier, file, **kwargs)
+
+    def refuse(_: int) -> None:
+        raise AssertionError("not asked for")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(Copier, "copy", copy)
+    monkeypatch.setattr(moving, "sync_file_system", refuse)
+    files = [place.put(f"{i}".encode(), path=f"{i}") for i in range(20)]
+    outcomes = move_batch(place.batch(*files, durable=Durability.FILE))
+    assert [outcome.state for outcome in outcomes] == [FileState.TRANSFERRED] * 20
+    steps = [[f"copy {i}", "sync a file", f"show {i}", "sync a folder"] for i in range(20)]
+    assert [step for of_one in steps for step in of_one] == done
+
+
+def test_what_appears_in_a_folder_that_was_just_made_is_met_as_overwrite_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, replaced, folder = (place.put(b"ours", path=f"folder/{name}") for name in ("kept", "replaced", "place"))
+    real_copy = Copier.copy
+
+    def copy(copier: Copier, file: FileTransfer, **kwargs: Any) -> FileOutcome:
+        outcome = real_copy(copier, file, **kwargs)
+        target = place.destination / file.destination_path
+        if file is folder:
+            target.mkdir()
+        else:
+            target.write_bytes(b"theirs")
+        return outcome
+
+    monkeypatch.setattr(Copier, "copy", copy)
+    kept = attrs.evolve(kept, overwrite=Overwrite.NEVER)
+    outcomes = {outcome.id: outcome for outcome in move_batch(place.batch(kept, replaced, folder))}
+    reasons = {id_: (outcome.reason, outcome.transient) for id_, outcome in outcomes.items() if outcome.reason}
+    assert reasons == {"folder/kept": ("exists", False), "folder/place": ("unsafe path", False)}
+    assert place.arrived() == {"folder/kept": b"theirs", "folder/replaced": b"ours"}
 
 
 def test_a_failed_rename_fails_one_file_and_leaves_no_litter(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

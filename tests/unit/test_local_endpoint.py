@@ -26,11 +26,13 @@ import attrs
 import pytest
 
 from dts_fsm.config import EndpointConfig
-from dts_fsm.endpoints import LocalEndpoint, local
-from dts_fsm.endpoints.batches import batches
+from dts_fsm.endpoints import LocalEndpoint, copying, local
+from dts_fsm.endpoints.batches import Batch, batches
+from dts_fsm.endpoints.durability import Durability
 from dts_fsm.endpoints.moving import _Work, move_batch
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, SourceChangedError, TransientError
 from dts_fsm.records import Checksum, Descriptor, FileState, FileTransfer, OperationCode, OperationStatus, Overwrite
+from dts_fsm.records.checksum import MissingHashError
 from dts_fsm.testing import FakeEndpoint
 from dts_fsm.testing.endpoint_pair import wait_for_end
 from tests.folders import unprivileged
@@ -131,9 +133,89 @@ def test_workers_that_are_no_positive_number_are_refused(tmp_path: Path, workers
         LocalEndpoint(root=tmp_path, name="tape", workers=workers)
 
 
-def test_durable_is_yes_or_no(tmp_path: Path) -> None:
-    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\.durable"):
-        LocalEndpoint(root=tmp_path, name="tape", durable="yes")  # type: ignore[arg-type]  # what a file may say
+@pytest.mark.parametrize(
+    ("setting", "durability"),
+    [
+        (True, Durability.BATCH),
+        (False, Durability.NONE),
+        ("file", Durability.FILE),
+        ("batch", Durability.BATCH),
+        ("none", Durability.NONE),
+        (Durability.FILE, Durability.FILE),
+    ],
+)
+def test_durable_is_one_of_three_words_or_yes_or_no_as_in_earlier_versions(
+    make_pair: Callable[..., Pair], setting: bool | str, durability: Durability
+) -> None:
+    executor = _Idle()
+    pair = make_pair(executor=executor)
+    destination = LocalEndpoint(root=pair.destination.root, durable=setting)
+    pair.source.transfer(destination, [pair.put("a", b"x")], operation_id=uuid4())
+    assert [durability] == [batch.durable for batch in executor.given]
+
+
+@pytest.mark.parametrize("setting", ["yes", "", "FILE", 1, None])
+def test_another_word_for_durable_is_refused(tmp_path: Path, setting: Any) -> None:
+    with pytest.raises(InvalidEndpointConfigError, match=r"endpoints\.tape\.durable: must be one of 'file', 'batch'"):
+        LocalEndpoint(root=tmp_path, name="tape", durable=setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "observed"),
+    [
+        ("none", None),
+        ("md5", "md5:9dd4e461268c8034f5c8564e155c67a6"),
+        ("sha1", "sha1:11f6ad8ec52a2984abaafd7c3b516503785c2072"),
+    ],
+)
+def test_what_has_no_checksum_is_hashed_as_the_destination_says(
+    make_pair: Callable[..., Pair], tmp_path: Path, setting: str, observed: str | None
+) -> None:
+    pair = make_pair()
+    unknown, known = attrs.evolve(pair.put("unknown", b"x"), hash=None), pair.put("known", b"x")
+    destination = LocalEndpoint(root=pair.destination.root, default_checksum=setting)
+    handle = pair.source.transfer(destination, [unknown, known], operation_id=uuid4())
+    outcomes = {outcome.id: outcome.observed_hash for outcome in wait_for_end(pair.source, handle).files}
+    assert {"unknown": observed, "known": str(known.hash)} == outcomes
+    assert {"unknown", "known"} == pair.arrived()
+
+
+def test_what_has_no_checksum_is_compared_before_it_is_skipped_also_where_it_is_not_hashed(
+    make_pair: Callable[..., Pair],
+) -> None:
+    pair = make_pair()
+    files = [attrs.evolve(pair.put(name, b"x"), hash=None) for name in ("same", "other")]
+    Path(pair.destination.root, "same").write_bytes(b"x")
+    Path(pair.destination.root, "other").write_bytes(b"y")
+    destination = LocalEndpoint(root=pair.destination.root, default_checksum="none")
+    handle = pair.source.transfer(destination, files, operation_id=uuid4())
+    states = {outcome.id: outcome.state for outcome in wait_for_end(pair.source, handle).files}
+    assert states == {"same": FileState.SKIPPED, "other": FileState.TRANSFERRED}
+    assert Path(pair.destination.root, "other").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("setting", ["", "crc", "sha-256", True, None])
+def test_an_unknown_default_checksum_is_refused(tmp_path: Path, setting: Any) -> None:
+    with pytest.raises(
+        InvalidEndpointConfigError, match=r"endpoints\.tape\.default_checksum: must be 'none' or one of"
+    ):
+        LocalEndpoint(root=tmp_path, name="tape", default_checksum=setting)
+
+
+def test_a_checksum_whose_package_is_missing_is_refused_as_a_default_and_fails_a_file_for_good(
+    make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(algorithm: str) -> Any:
+        raise MissingHashError(algorithm, "blake3")
+
+    pair = make_pair()
+    monkeypatch.setattr(local, "new_hasher", missing)
+    monkeypatch.setattr(copying, "new_hasher", missing)
+    with pytest.raises(InvalidEndpointConfigError, match=r"default_checksum: .*pip install 'dts-fsm\[hashes\]'"):
+        LocalEndpoint(root=pair.destination.root, default_checksum="blake3")
+    (outcome,) = pair.move(attrs.evolve(pair.put("a", b"x"), hash=Checksum("blake3", "0" * 64))).files
+    assert (outcome.state, outcome.reason, outcome.transient) == (FileState.FAILED, "unknown checksum", False)
+    assert "pip install 'dts-fsm[hashes]'" in str(outcome.error)
 
 
 def test_a_root_may_be_a_link_and_is_told_as_an_absolute_path(
@@ -348,6 +430,17 @@ def test_destination_folders_are_made_once_and_keep_what_is_in_them(make_pair: C
 
 
 # Executors of others
+
+
+class _Idle(Executor):
+    """Does nothing with what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[Batch] = []
+
+    def submit(self, _: Any, /, *args: Any, **__: Any) -> Future[Any]:
+        self.given.append(args[0])
+        return Future()
 
 
 class _Broken(Executor):
