@@ -14,6 +14,11 @@ from dts_fsm.errors import TransientError
 from dts_fsm.lanes.calls import NO_SECRETS, Call
 from dts_fsm.lanes.lane import Lane, LaneLimits
 
+_SLOW_S = 0.02
+"""A call that takes longer waits for something outside, and others may be made meanwhile. Quick ones are made by one
+thread: more would only take the interpreter from it. Several times ``sys.getswitchinterval()``, for which a quick call
+may wait, too."""
+
 
 class Dispatcher(Protocol):
     """Makes calls, and gives them back with their answers."""
@@ -121,8 +126,8 @@ class LaneDispatcher:
             lane.calls += 1
             self._outstanding += 1
             lane.waiting.put(call)
-            lane.offered.notify()
-            self._start_thread(lane)
+            if lane.awake == 0:
+                self._wake(lane)
 
     def withdraw(self, call: Call) -> bool:
         """Take back a call of one operation that no thread has taken up."""
@@ -133,10 +138,28 @@ class LaneDispatcher:
             self._leave(self._lanes[call.lane])
             return True
 
-    def _start_thread(self, lane: Lane) -> None:
-        if lane.threads < min(lane.concurrency, lane.calls) and not lane.hangs:
+    def _wake(self, lane: Lane) -> None:
+        """One thread more looks for calls, if the lane may have one."""
+        if lane.idle:
+            lane.idle -= 1
+            lane.offered.notify()
+        elif lane.threads < lane.concurrency and not lane.hangs:
             threading.Thread(target=self._work, args=(lane,), name=f"dts-{lane.name}", daemon=True).start()
             lane.threads += 1
+
+    def _widen(self) -> bool:
+        """Lanes whose calls take their time have twice the threads awake; True where others may still need more."""
+        narrow = False
+        slow = time.monotonic() - _SLOW_S
+        for lane in self._lanes.values():
+            waiting = lane.calls - len(lane.running)
+            if not waiting or lane.awake >= lane.concurrency:
+                continue
+            narrow = True
+            if any(call.started_at is not None and call.started_at < slow for call in lane.running):
+                for _ in range(min(lane.awake, waiting)):
+                    self._wake(lane)
+        return narrow
 
     def _work(self, lane: Lane) -> None:
         while (call := self._take(lane)) is not None:
@@ -144,7 +167,7 @@ class LaneDispatcher:
             with self._lock:
                 if call.given_up:
                     lane.given_up -= 1
-                    self._start_thread(lane)
+                    self._wake(lane)
                     return
                 lane.running.discard(call)
                 self._finish(lane, call)
@@ -155,14 +178,13 @@ class LaneDispatcher:
             while not self._closed:
                 now = time.monotonic()
                 if now < lane.next_at:
-                    lane.offered.wait(lane.next_at - now)
+                    lane.pausing.wait(lane.next_at - now)
                 elif (call := lane.waiting.take()) is None:
+                    lane.idle += 1  # who wakes it takes it from there
                     lane.offered.wait()
                 else:
                     call.started_at, lane.next_at = now, now + lane.pause_s
                     lane.running.add(call)
-                    if lane.pause_s:
-                        lane.offered.notify()  # what it was woken for may wait still, and others sleep
                     return call
             return None
 
@@ -179,7 +201,11 @@ class LaneDispatcher:
     def collect(self, wait_s: float) -> list[Call]:
         """Give the calls that have answered or were given up; wait until all have, but not longer than ``wait_s``."""
         with self._lock:
-            self._changed.wait_for(lambda: self._outstanding == 0 or self._closed, wait_s)
+            until = time.monotonic() + wait_s
+            narrow = self._widen()
+            while self._outstanding and not self._closed and (left_s := until - time.monotonic()) > 0:
+                self._changed.wait(min(left_s, _SLOW_S) if narrow else left_s)
+                narrow = self._widen()
             for lane in self._lanes.values():
                 self._give_up(lane)
             done, self._done = self._done, []
@@ -195,7 +221,7 @@ class LaneDispatcher:
             lane.given_up += 1
             lane.threads -= 1
             self._finish(lane, answered)
-            self._start_thread(lane)
+            self._wake(lane)
         if lane.hangs:
             # nothing was asked and there is no news: what waits is free to be canceled, and is asked for again later
             while (waiting := lane.waiting.take()) is not None:
@@ -208,4 +234,5 @@ class LaneDispatcher:
             self._closed = True
             for lane in self._lanes.values():
                 lane.offered.notify_all()
+                lane.pausing.notify_all()
             self._changed.notify_all()

@@ -81,14 +81,14 @@ class Waiting:
 
 
 class Lane:
-    """The calls of one endpoint or database: those that wait, and a few threads."""
+    """The calls of one endpoint or database: those that wait, and a few threads, of which some are idle."""
 
     def __init__(self, name: str, limits: LaneLimits, lock: threading.Lock) -> None:
         self.name = name
         self.waiting = Waiting()
-        self.offered = threading.Condition(lock)
+        self.offered, self.pausing = threading.Condition(lock), threading.Condition(lock)
         self.running: set[Call] = set()
-        self.threads = 0
+        self.threads = self.idle = 0
         self.calls = 0
         self.given_up = 0
         self.concurrency = limits.concurrency
@@ -99,6 +99,11 @@ class Lane:
         if limits.rate_per_s:
             self._capacity = min(self._capacity, limits.concurrency + math.ceil(_AHEAD_S * limits.rate_per_s))
         self._filled = False
+
+    @property
+    def awake(self) -> int:
+        """How many threads make a call, or look for one."""
+        return self.threads - self.idle
 
     @property
     def hangs(self) -> bool:

@@ -177,10 +177,21 @@ def test_a_lane_runs_so_many_calls_at_once_and_no_more(lanes: LaneDispatcher) ->
 
     for _ in range(6):
         lanes.offer(call(act))
+    while both.n_waiting < 2 and not both.broken:
+        assert lanes.collect(0.01) == []  # while it waits for answers, it finds that they take their time
     both.wait(10)
     assert len(running) == 2
     release.set()
     assert len(lanes.collect(10.0)) == 6
+
+
+def test_quick_calls_of_a_lane_are_made_by_one_thread(lanes: LaneDispatcher) -> None:
+    threads = set()
+    for _ in range(5):
+        for _ in range(20):
+            lanes.offer(call(lambda: (threads.add(threading.get_ident()), RUNNING)[1]))
+        assert len(lanes.collect(10.0)) == 20
+    assert len(threads) == 1
 
 
 def test_a_long_queue_makes_a_lane_full(lanes: LaneDispatcher) -> None:
