@@ -21,39 +21,40 @@ from dts_fsm.cli.logs import log_to_stderr
 from dts_fsm.cli.shown import error_line, unwritable
 from dts_fsm.errors import DtsError
 
-_HOMES = {
-    "transfer": "transfer:transfer",
-    "catalog": "catalogs:catalog",
-    "run": "service:run",
-    "create": "requests:create",
-    "status": "answers:status",
-    "watch": "watching:watch",
-    "cancel": "requests:cancel",
-    "suspend": "requests:suspend",
-    "resume": "requests:resume",
-    "retry": "requests:retry",
-    "list": "answers:list_transfers",
-    "history": "answers:history",
-    "files": "answers:files",
-    "explain": "answers:explain",
-    "replay": "replay:replay_history",
-    "journal": "answers:journal",
-    "gantt": "report:gantt",
-    "report": "report:report",
-    "diagram": "diagrams:diagram",
-    "lint": "charts:lint",
-    "export": "exchange:export",
-    "import": "exchange:import_",
-    "store": "stores:store",
+_COMMANDS = {
+    "transfer": ("transfer:transfer", "Move a folder or a file, verified."),
+    "catalog": ("catalogs:catalog", "Write the datapackage.json of a folder."),
+    "run": ("service:run", "Carry out the transfers of a store, as a service."),
+    "create": ("requests:create", "Create a transfer of FILE_IDS, and write its id."),
+    "status": ("answers:status", "Show how a transfer stands."),
+    "watch": ("watching:watch", "Show transitions as they come."),
+    "cancel": ("requests:cancel", "Ask for a transfer to be canceled."),
+    "suspend": ("requests:suspend", "Ask for a transfer to be suspended until it is resumed."),
+    "resume": ("requests:resume", "Ask for a suspended transfer to go on."),
+    "retry": ("requests:retry", "Move the files of a failed transfer that did not arrive."),
+    "list": ("answers:list_transfers", "List transfers, the newest first."),
+    "history": ("answers:history", "Show every transition of a transfer and of its operations."),
+    "files": ("answers:files", "Show how each file of a transfer stands."),
+    "explain": ("answers:explain", "Say why a transfer is where it is."),
+    "replay": ("replay:replay_history", "Check the history of a transfer against the statecharts."),
+    "journal": ("answers:journal", "Show the permanent records of ended transfers."),
+    "gantt": ("report:gantt", "Draw a transfer and its operations along the time."),
+    "report": ("report:report", "Write one HTML page on all transfers."),
+    "diagram": ("diagrams:diagram", "Draw a statechart, and where a transfer is in it."),
+    "lint": ("charts:lint", "Check statecharts."),
+    "export": ("exchange:export", "Write a statechart as SCXML or XState."),
+    "import": ("exchange:import_", "Read a statechart from SCXML or XState."),
+    "store": ("stores:store", "Look after a store's file."),
 }
-"""Where the commands are, in the order in which they are needed."""
+"""Where the commands are, and what they do in short, in the order in which they are needed."""
 
 
 class _WhenAsked(UserDict[str, Any]):
     """The commands by their names, each imported when first asked for: ``lint`` need not wait for ``transfer``."""
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = resolve_name(f"dts_fsm.cli.{super().__getitem__(name)}")
+        place, _ = super().__getitem__(name)
+        command: click.Command = resolve_name(f"dts_fsm.cli.{place}")
         return command
 
 
@@ -66,6 +67,11 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        """List the commands without importing them; a test holds the short texts to those of the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         with _one_line():
@@ -112,7 +118,7 @@ def _told(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
-@click.group(cls=_Commands, commands=_WhenAsked(_HOMES), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, commands=_WhenAsked(_COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dts-fsm")
 @click.pass_context
 def main(ctx: click.Context) -> None:
