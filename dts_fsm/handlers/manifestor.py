@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
@@ -16,10 +16,8 @@ from dts_fsm.engine.guards import FINALIZE
 from dts_fsm.errors import PermanentError, TransientError
 from dts_fsm.handlers.moves import begun, statuses, stopped
 from dts_fsm.handlers.places import Places
-from dts_fsm.interfaces import Endpoint
-from dts_fsm.manifest import MANIFEST_NAME, manifest_text
+from dts_fsm.manifest import MANIFEST_NAME, Rendered, manifest_pieces, render
 from dts_fsm.records import (
-    Checksum,
     Descriptor,
     FileTransfer,
     Operation,
@@ -32,6 +30,7 @@ from dts_fsm.records import (
 _log = logging.getLogger(__name__)
 
 _MODE = 0o644
+_FEW_FILES = 20
 _HAD_ARRIVED = "it is there, or was taken away with the payload: it had been delivered"
 
 
@@ -45,7 +44,7 @@ class Manifestor:
     """
 
     def __init__(self, places: Places, *, endpoint: str, folder: Path) -> None:
-        self._places, self._endpoint, self._folder = places, endpoint, folder
+        self._places, self._endpoint, self._folder = places, endpoint, str(folder)
 
     def begin(self, transfer: Transfer) -> Sequence[OperationRequest]:  # noqa: ARG002 - every transfer gets one
         """Deliver one manifest."""
@@ -63,13 +62,13 @@ class Manifestor:
             return self._finalize(operation)
         if operation.resubmitted and self._there(operation):
             return self._delivered(operation, _HAD_ARRIVED)
-        content = _text(operation).encode()
-        delivery = self._delivery(operation, content)
-        _write(self._file(operation), content)
         service = self._places.endpoint(operation.endpoint)
+        below = _below(service.root, self._folder)
+        rendered = _write(self._file(operation), operation)
+        delivery = _delivery(operation, below, rendered)
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = service.transfer(destination, [delivery], operation_id=operation.submission_id)
-        return self._status(operation, begun(service, handle))
+        return self._status(operation, begun(service, handle), rendered)
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:
         """Ask the service's endpoint for all deliveries at once; finish those that have arrived."""
@@ -87,7 +86,8 @@ class Manifestor:
             if submitted.handle is None:
                 return submitted
             handle = submitted.handle
-        delivery = self._delivery(operation, _text(operation).encode())
+        below = _below(self._places.endpoint(operation.endpoint).root, self._folder)
+        delivery = _delivery(operation, below, _rendered(operation))
         status = stopped(self._places, operation, handle, [delivery])
         if status.code is OperationCode.LOST:
             if self._there(operation):
@@ -95,20 +95,13 @@ class Manifestor:
             self._discard(operation)
         return self._status(operation, status)
 
-    def _delivery(self, operation: Operation, content: bytes) -> FileTransfer:
-        return FileTransfer(
-            id=MANIFEST_NAME,
-            source_path=_below(self._places.endpoint(operation.endpoint), self._file(operation)),
-            destination_path=f"{operation.transfer.folder}/{MANIFEST_NAME}",
-            bytes=len(content),
-            hash=Checksum("sha256", hashlib.sha256(content).hexdigest()),
-        )
-
-    def _status(self, operation: Operation, status: OperationStatus) -> OperationStatus:
+    def _status(
+        self, operation: Operation, status: OperationStatus, rendered: Rendered | None = None
+    ) -> OperationStatus:
         arrived = any(outcome.id == MANIFEST_NAME and outcome.state.arrived for outcome in status.files)
         if arrived or (status.code is OperationCode.SUCCEEDED and self._believed(operation)):
             # also where a cancellation or a failure came after it: a consumer may have it already
-            return self._delivered(operation, status.message)
+            return self._delivered(operation, status.message, rendered)
         if status.code is OperationCode.SUCCEEDED:
             message = f"{operation.endpoint} says that it has delivered the manifest, and it is not there yet"
             return OperationStatus(code=OperationCode.RUNNING, handle=status.handle, message=message)
@@ -126,9 +119,10 @@ class Manifestor:
             transient=transient,
         )
 
-    def _delivered(self, operation: Operation, message: str) -> OperationStatus:
+    def _delivered(self, operation: Operation, message: str, rendered: Rendered | None = None) -> OperationStatus:
         self._discard(operation)
-        return OperationStatus(code=OperationCode.SUCCEEDED, message=message, manifest=_text(operation))
+        packed = (rendered or _rendered(operation)).packed
+        return OperationStatus(code=OperationCode.SUCCEEDED, message=message, manifest=packed)
 
     def _finalize(self, operation: Operation) -> OperationStatus:
         transfer = operation.transfer
@@ -154,7 +148,7 @@ class Manifestor:
     def _there(self, operation: Operation) -> bool:
         """True where the manifest is at the destination, or was taken away with the payload."""
         path = f"{operation.transfer.folder}/{MANIFEST_NAME}"
-        manifest = Descriptor(id=MANIFEST_NAME, path=path, bytes=len(_text(operation).encode()))
+        manifest = Descriptor(id=MANIFEST_NAME, path=path, bytes=_rendered(operation).num_bytes)
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         return destination.files_staged([manifest]).get(MANIFEST_NAME, False) or self._taken_away(operation)
 
@@ -171,48 +165,66 @@ class Manifestor:
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         return not any(destination.files_staged(arrived).values())
 
-    def _file(self, operation: Operation) -> Path:
-        return self._folder / f"{operation.transfer.id}.json"
+    def _file(self, operation: Operation) -> str:
+        return os.path.join(self._folder, _name(operation))
 
     def _discard(self, operation: Operation) -> None:
         with contextlib.suppress(OSError):
-            self._file(operation).unlink(missing_ok=True)
+            os.unlink(self._file(operation))
 
 
-def _text(operation: Operation) -> str:
-    return manifest_text(operation.transfer, operation.files, operation.began_at)
+def _name(operation: Operation) -> str:
+    return f"{operation.transfer.id}.json"
 
 
-def _write(file: Path, content: bytes) -> None:
-    """The file has this content and the mode 0644; raises TransientError where it cannot be written.
+def _delivery(operation: Operation, below: str, rendered: Rendered) -> FileTransfer:
+    return FileTransfer(
+        id=MANIFEST_NAME,
+        source_path=os.path.join(below, _name(operation)),
+        destination_path=f"{operation.transfer.folder}/{MANIFEST_NAME}",
+        bytes=rendered.num_bytes,
+        hash=rendered.checksum,
+    )
+
+
+def _rendered(operation: Operation, write: Callable[[bytes], object] = lambda content: None) -> Rendered:  # noqa: ARG005 - nobody wants it
+    transfer = operation.transfer
+    pieces = manifest_pieces(transfer, operation.files, operation.began_at)
+    return render(pieces, write, small=len(transfer.specification.file_ids) <= _FEW_FILES)
+
+
+def _write(file: str, operation: Operation) -> Rendered:
+    """The file has the manifest and the mode 0644; raises TransientError where it cannot be written.
 
     It is read only after this has returned: after a crash in between, the same submission writes it again.
     """
     try:
         try:
-            _write_readable(file, content)
+            return _write_readable(file, operation)
         except FileNotFoundError:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _write_readable(file, content)
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            return _write_readable(file, operation)
     except OSError as error:
         raise TransientError(
-            f"the manifest cannot be written to {file.parent}: {error.strerror}; see service.manifest_dir"
+            f"the manifest cannot be written to {os.path.dirname(file)}: {error.strerror}; see service.manifest_dir"
         ) from error
 
 
-def _write_readable(file: Path, content: bytes) -> None:
-    with file.open("wb") as writer:
+def _write_readable(file: str, operation: Operation) -> Rendered:
+    with open(file, "wb") as writer:
         # the copy at the destination gets the same mode, and consumers read it there, whatever this process's umask is
         with contextlib.suppress(PermissionError):  # a file system without modes
             os.fchmod(writer.fileno(), _MODE)
-        writer.write(content)
+        return _rendered(operation, writer.write)
 
 
-def _below(service: Endpoint, file: Path) -> str:
+@lru_cache
+def _below(root: str, folder: str) -> str:
+    """The folder as an endpoint with this root sees it."""
     try:
-        return str(PurePosixPath(file).relative_to(service.root or "/"))
+        return str(PurePosixPath(folder).relative_to(root or "/"))
     except ValueError:
         raise PermanentError(
-            f"service.manifest_dir ({file.parent}) is not below the root of service.endpoint ({service.root}): "
+            f"service.manifest_dir ({folder}) is not below the root of service.endpoint ({root}): "
             "choose an endpoint that sees the folder"
         ) from None

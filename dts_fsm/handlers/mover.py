@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 import attrs
@@ -104,12 +104,12 @@ class Mover:
         return attrs.evolve(status, files=tuple(outcomes))
 
 
-def _to_move(operation: Operation) -> list[FileRecord]:
-    return [
+def _to_move(operation: Operation) -> Iterator[FileRecord]:
+    return (
         file
         for file in operation.files
         if file.endpoint == operation.endpoint and file.path is not None and not file.state.arrived
-    ]
+    )
 
 
 def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
@@ -120,10 +120,9 @@ def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
     """
     if status.code not in _ENDED:
         return status
-    files = _to_move(operation)
     told = {outcome.id: outcome for outcome in status.files}
-    outcomes = []
-    for file in files:
+    outcomes: list[FileOutcome] = []
+    for file in _to_move(operation):
         outcome = told.get(file.id)
         if outcome is not None and (outcome.state.arrived or outcome.state is FileState.FAILED):
             outcomes.append(_believed(file, outcome))
@@ -146,7 +145,7 @@ def checked(operation: Operation, status: OperationStatus) -> OperationStatus:
         code=OperationCode.FAILED,
         files=tuple(outcomes),
         reason=reasons.most_common(1)[0][0] if reasons else status.reason,
-        message=status.message or f"{len(failed)} of {len(files)} files failed; {first.id}: {first.error}",
+        message=status.message or f"{len(failed)} of {len(outcomes)} files failed; {first.id}: {first.error}",
         transient=any(outcome.transient for outcome in failed),
     )
 

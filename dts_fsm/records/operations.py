@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -131,6 +132,11 @@ class FileOutcome:
     transient: bool = attrs.field(default=False, validator=instance(bool))
 
 
+def _text_or_bytes(record: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bytes):
+        text()(record, attribute, value)
+
+
 @attrs.frozen(kw_only=True)
 class OperationStatus:
     """A provider's answer about an operation; what could not be stored is refused when it is made.
@@ -143,7 +149,8 @@ class OperationStatus:
         transient: for FAILED: True where another attempt may go better.
         num_files_transferred, num_files_skipped, num_bytes_transferred: the progress of this submission so far.
         files: the outcome of each file; given once, with an answer that ends the operation.
-        manifest: with the success of a manifest's delivery, the manifest as JSON text.
+        manifest: with the success of a manifest's delivery, the manifest as JSON text, or as bytes: that text in UTF-8,
+            compressed by zlib.
     """
 
     code: OperationCode = attrs.field(validator=instance(OperationCode))
@@ -155,4 +162,4 @@ class OperationStatus:
     num_files_skipped: int = attrs.field(default=0, validator=storable)
     num_bytes_transferred: int = attrs.field(default=0, validator=storable)
     files: tuple[FileOutcome, ...] = attrs.field(default=(), validator=instances(FileOutcome))
-    manifest: str | None = attrs.field(default=None, repr=False, validator=optional(text()))
+    manifest: str | bytes | None = attrs.field(default=None, repr=False, validator=optional(_text_or_bytes))

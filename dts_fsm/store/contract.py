@@ -113,8 +113,8 @@ class Store(Protocol):
         """Give what never changes of the transfer; TransferNotFoundError where there is none."""
         ...
 
-    def files(self, rowid: int) -> list[FileRecord]:
-        """Give the transfer's files, in order of file id."""
+    def files(self, rowid: int, *, after: str = "", limit: int | None = None) -> list[FileRecord]:
+        """Give the transfer's files, in order of file id: so many at most, of those whose ids come after this one."""
         ...
 
     def commit(self, changes: Sequence[Change], now: float) -> None:

@@ -187,20 +187,22 @@ class Queries:
         return records
 
     @sensible
-    def files(self, rowid: int) -> list[FileRecord]:
-        """Give the files of the transfer with this row id, in order of file id; their descriptors may be shared."""
-        known = self._descriptors.get(rowid)
+    def files(self, rowid: int, *, after: str = "", limit: int | None = None) -> list[FileRecord]:
+        """Give files of the transfer with this row id, in order of file id; their descriptors may be shared."""
+        known = self._descriptors.get(rowid) if limit is None else None
         with self._connections.reader() as db:
             rows = db.execute(
                 "SELECT endpoint, state, observed_bytes, observed_hash, attempts, error, reason, "
-                f"{'descriptor' if known is None else 'NULL'} FROM files WHERE transfer = ? ORDER BY file_id",
-                (rowid,),
+                f"{'descriptor' if known is None else 'NULL'} FROM files WHERE transfer = ? AND file_id > ? "
+                "ORDER BY file_id LIMIT ?",
+                (rowid, after, -1 if limit is None else limit),
             ).fetchall()
         if not rows:
             return []
         if known is None:
             known = [descriptor_from_resource(load_json(row[-1])) for row in rows]
-            self._descriptors.keep(rowid, known, len(known))
+            if limit is None:
+                self._descriptors.keep(rowid, known, len(known))
         return [
             FileRecord(
                 descriptor=descriptor,

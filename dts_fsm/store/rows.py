@@ -176,8 +176,9 @@ class JournalEntry:
 class Change:
     """What one tick does to one transfer: applied whole, or not at all.
 
-    ``given_up`` is for files that have neither arrived nor failed by themselves: the reason and the sentence for those
-    of an endpoint, or (None) for all that are left.
+    ``manifest`` is its JSON text, or bytes: that text in UTF-8, compressed by zlib. ``given_up`` is for files that have
+    neither arrived nor failed by themselves: the reason and the sentence for those of an endpoint, or (None) for all
+    that are left.
     """
 
     transfer: TransferRow
@@ -186,7 +187,7 @@ class Change:
     files: list[FileOutcome] = attrs.Factory(list)
     journal: JournalEntry | None = None
     requests: list[int] = attrs.Factory(list)
-    manifest: str | None = None
+    manifest: str | bytes | None = None
     given_up: list[tuple[str | None, str, str]] = attrs.Factory(list)
 
 

@@ -123,7 +123,8 @@ def write(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
         if change.journal:
             ended.append((change.journal, row.rowid))
         if change.manifest is not None:
-            manifests.append((row.rowid, zlib.compress(change.manifest.encode())))
+            text = change.manifest
+            manifests.append((row.rowid, text if isinstance(text, bytes) else zlib.compress(text.encode())))
     _compare_and_set(db, _UPDATE_TRANSFER, transfers)
     _compare_and_set(db, _UPDATE_OPERATION, operations)
     db.executemany(_UPDATE_FILE, files)

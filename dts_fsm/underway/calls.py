@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from operator import itemgetter
 from uuid import UUID
 
@@ -173,7 +172,7 @@ class Calls:
 
     def _files(self, row: TransferRow) -> Sequence[FileRecord]:
         if row.files is None:
-            row.files = LazyFiles(partial(self._store.files, row.rowid))
+            row.files = LazyFiles(self._store, row)
         return row.files
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 from dts_fsm.records import FileRecord
@@ -15,7 +15,9 @@ _MOST_FILES = 40_000
 """How many files they have together: about 1 kB each, once they have been looked at."""
 
 _MANY_FILES = 20_000
-"""Transfers of more files are not kept: they would drive out too many others."""
+"""Transfers of more files are not kept, and their files are read in pages."""
+
+_PAGE = 2000
 
 
 class KeptRows:
@@ -55,26 +57,36 @@ class KeptRows:
 
 
 class LazyFiles(Sequence[FileRecord]):
-    """The files of a transfer, read when they are first looked at."""
+    """The files of a transfer, read when they are first looked at; those of a large one each time, in pages."""
 
-    def __init__(self, read: Callable[[], Sequence[FileRecord]]) -> None:
-        self._read = read
+    def __init__(self, store: Store, row: TransferRow) -> None:
+        self._store, self._rowid = store, row.rowid
+        self._paged = row.num_files > _MANY_FILES
         self._files: Sequence[FileRecord] | None = None
 
-    def _loaded(self) -> Sequence[FileRecord]:
-        if self._files is None:
-            self._files = self._read()
-        return self._files
+    def __iter__(self) -> Iterator[FileRecord]:
+        return self._pages() if self._paged else iter(self._all())
 
     @overload
     def __getitem__(self, index: int) -> FileRecord: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[FileRecord]: ...
     def __getitem__(self, index: int | slice) -> FileRecord | Sequence[FileRecord]:
-        return self._loaded()[index]
+        return self._all()[index]
 
     def __len__(self) -> int:
-        return len(self._loaded())
+        return sum(1 for _ in self)
 
-    def __iter__(self) -> Iterator[FileRecord]:
-        return iter(self._loaded())
+    def _all(self) -> Sequence[FileRecord]:
+        files = self._files
+        if files is None:
+            files = self._store.files(self._rowid)
+            if not self._paged:
+                self._files = files
+        return files
+
+    def _pages(self) -> Iterator[FileRecord]:
+        last = ""
+        while page := self._store.files(self._rowid, after=last, limit=_PAGE):
+            yield from page
+            last = page[-1].id
