@@ -7,6 +7,7 @@ is closed and opened again, and the caller reads what is there.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import sqlite3
@@ -25,7 +26,15 @@ _BUSY_TIMEOUT_S = 30.0
 _CHECKPOINT_PAGES = 1000
 """How long the write-ahead log becomes before it is moved into the file. Source: SQLite's own default."""
 
+_LOG_BYTES = 64 << 20
+"""A write-ahead log that is longer is held back by a reader: it is shortened as soon as that can be done."""
+
+_LOG_LOOK_S = 5.0
+_LOG_WARNING_S = 300.0
+
 _making = threading.Lock()
+
+_log = logging.getLogger(__name__)
 
 _MINIMUM = (3, 37, 0)
 """STRICT tables. Source: SQLite release history, 3.37.0."""
@@ -77,6 +86,7 @@ class Connections:
         self.path = path
         self._synchronous = synchronous
         self._checkpoints = False
+        self._log_look_at = self._log_warning_at = 0.0
         self._lock = threading.RLock()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._closed = False
@@ -178,6 +188,8 @@ class Connections:
                         self._writer.execute("ROLLBACK")
                     raise
                 self._writer.execute("COMMIT")
+                if self._checkpoints and time.monotonic() >= self._log_look_at:
+                    self._shorten_log(self._writer)
             except FAULTS as error:
                 self._abandon_writer()
                 raise translated(error, str(self.path)) from error
@@ -186,6 +198,25 @@ class Connections:
             except BaseException:
                 self._abandon_writer()
                 raise
+
+    def _shorten_log(self, writer: sqlite3.Connection) -> None:
+        """A log that has become long is empty again, unless a reader still needs it; that is reported."""
+        now = time.monotonic()
+        self._log_look_at = now + _LOG_LOOK_S
+        with contextlib.suppress(OSError):
+            num_bytes = os.stat(f"{self.path}-wal").st_size
+            if num_bytes < _LOG_BYTES:
+                return
+            writer.execute("PRAGMA busy_timeout=0").fetchall()  # nobody waits for a reader
+            ((held_back, *_),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            writer.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT_S * 1000)}").fetchall()
+            if held_back and now >= self._log_warning_at:
+                self._log_warning_at = now + _LOG_WARNING_S
+                _log.warning(
+                    "the write-ahead log grows: somebody has been reading the store for long (a backup, a shell of "
+                    "sqlite3, a program that was stopped), and it cannot be shortened until that ends",
+                    extra={"action": "checkpoint", "store": str(self.path), "log_bytes": num_bytes},
+                )
 
     def _abandon_writer(self) -> None:
         if self._writer is not None:

@@ -164,7 +164,11 @@ class Store(Protocol):
         ...
 
     def prune(self, before: float, limit: int = 200) -> int:
-        """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""
+        """Forget at most ``limit`` transfers that ended before the time; the journal stays.
+
+        What is found by them is gone at once; of a large one, rows that nobody finds may be left for the next calls, so
+        that none takes long. Gives of how many transfers something was deleted: 0 when there is nothing more to do.
+        """
         ...
 
     def acquire_lease(self, now: float, lease_time_s: float) -> bool:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from dts_fsm.errors import StoreDamagedError, StoreError
 from dts_fsm.store.connections import FAULTS, translated
+from dts_fsm.store.pruning import IN_PIECES
 from dts_fsm.store.schema import is_current
 from dts_fsm.store.sqlite import SqliteStore
 
@@ -27,6 +28,7 @@ _MAX_FINDINGS = 100
 _VACUUM_LEASE_S = 60.0
 """Short enough that a scheduler with another idea of lease times takes it for one; see ``Lease.acquire``."""
 
+_FORGOTTEN = "SELECT transfer FROM pruned"
 _FINAL = "('succeeded', 'failed')"
 
 _CONTRADICTIONS = {
@@ -218,15 +220,32 @@ def _damage(db: sqlite3.Connection) -> list[str]:
         for (text,) in db.execute(f"PRAGMA integrity_check({_MAX_FINDINGS})").fetchall()
         if text != "ok"
     ]
-    findings += [
-        f"row {row} of {table} refers to a row of {parent} that does not exist"
-        for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchall()
-    ]
+    return findings + _dangling(db)
+
+
+def _dangling(db: sqlite3.Connection) -> list[str]:
+    """What refers to rows that do not exist, but for the rows of transfers that are being forgotten."""
+    findings, in_pieces = [], False
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        if parent == "transfers" and table in IN_PIECES:
+            in_pieces = True
+        else:
+            findings.append(f"row {row} of {table} refers to a row of {parent} that does not exist")
+    for table, key in IN_PIECES.items() if in_pieces else ():
+        strays = db.execute(
+            f"SELECT {key} FROM {table} WHERE transfer NOT IN (SELECT id FROM transfers) AND transfer NOT IN "
+            f"({_FORGOTTEN if _has_table(db, 'pruned') else 'SELECT 0'}) LIMIT {_MAX_FINDINGS}"
+        ).fetchall()
+        findings += [f"row {row} of {table} refers to a row of transfers that does not exist" for (row,) in strays]
     return findings
 
 
+def _has_table(db: sqlite3.Connection, name: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
 def _emptiness(db: sqlite3.Connection) -> list[str]:
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'transfers'").fetchone():
+    if _has_table(db, "transfers"):
         return []
     return ["the file is empty: no transfer was ever stored in it"]
 

@@ -193,6 +193,20 @@ def reasons_of_failed_files(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+_PRUNED = """
+-- Transfers that are forgotten, while some of their rows in other tables are still to be deleted.
+CREATE TABLE pruned (
+  transfer INTEGER PRIMARY KEY
+) STRICT;
+"""
+
+
+@migrations()
+def transfers_that_are_being_forgotten(db: sqlite_utils.Database) -> None:
+    for statement in statements(_PRUNED):
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection, file: str) -> None:
     """Bring the store to the present schema, in one transaction; several processes may try at once.
 

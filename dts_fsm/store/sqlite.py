@@ -14,6 +14,7 @@ from dts_fsm.store.connections import Connections
 from dts_fsm.store.contract import Admission
 from dts_fsm.store.creation import Creation
 from dts_fsm.store.lease import Lease
+from dts_fsm.store.pruning import prune
 from dts_fsm.store.queries import Queries
 from dts_fsm.store.rows import (
     DATABASE_KINDS,
@@ -205,22 +206,11 @@ class SqliteStore(Queries):
         return [rowid for (rowid,) in found]
 
     def prune(self, before: float, limit: int = 200) -> int:
-        """Forget at most ``limit`` transfers that ended before the time; the journal stays. Gives how many went."""
         with self._connections.transaction() as db:
-            ended = db.execute(
-                "SELECT id FROM transfers WHERE completed_at < ? ORDER BY completed_at LIMIT ?", (before, limit)
-            ).fetchall()
-            for table, key in (
-                ("history", "transfer"),
-                ("files", "transfer"),
-                ("operations", "transfer"),
-                ("requests", "transfer"),
-                ("manifests", "transfer"),
-                ("specifications", "transfer"),
-                ("transfers", "id"),
-            ):
-                db.executemany(f"DELETE FROM {table} WHERE {key} = ?", ended)
-        return len(ended)
+            worked_on = prune(db, before, limit)
+        for rowid in worked_on:
+            self._forget(rowid)
+        return len(worked_on)
 
     # The lease
 
