@@ -147,3 +147,24 @@ def test_a_hundred_subscribers_who_never_read_delay_nothing(rig: Rig, hub: Hub) 
         rig.run(rig.create("a"))
     assert len([awake.get(5.0) for _ in range(40)]) == 40
     assert {sleeper.dropped for sleeper in sleepers} == {39}
+
+
+def test_each_of_many_who_hear_of_everything_loses_only_what_it_did_not_read_in_time(rig: Rig) -> None:
+    hub = Hub(rig.store)
+    rig.scheduler._published = hub.notify
+    hub.start()
+    quick, slow = hub.subscribe(100, None, None), hub.subscribe(3, None, None)
+    ids = [rig.create("a") for _ in range(4)]
+    hub.flush()
+    heard = [message.transfer_id for message in iter(lambda: quick.get(0.0), None)]
+    assert (heard, quick.dropped, slow.dropped) == (ids, 0, 1)
+    late = hub.subscribe(100, None, None)
+    ids += [rig.create("a") for _ in range(3)]
+    hub.flush()
+    slow.close()
+    ids.append(rig.create("a"))
+    hub.flush()
+    assert [message.transfer_id for message in iter(lambda: slow.get(0.0), None)] == ids[4:7]
+    assert slow.dropped == 4
+    assert [message.transfer_id for message in iter(lambda: late.get(0.0), None)] == ids[4:8]
+    hub.stop()
