@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from transitions import Machine
+
 from benchmarks.meter import Meter
 
 _SCHEMA = """
@@ -54,6 +56,27 @@ def transitions(folder: Path, *, count: int, batch: int) -> dict[str, float]:
             db.execute("COMMIT")
             versions += 1
     db.close()
+    return meter.figures
+
+
+class _Model:
+    state = "active"
+
+
+def triggers(folder: Path, *, count: int) -> dict[str, float]:
+    """The library ``transitions`` takes one guarded transition, with a callback, so often; nothing is stored."""
+    del folder
+    machine = Machine(
+        model=None,
+        states=["active", {"name": "finalizing", "on_enter": lambda model: model}],
+        initial="active",
+        auto_transitions=False,
+        transitions=[{"trigger": "finalize", "source": "active", "dest": "finalizing", "conditions": lambda _: True}],
+    )
+    models = [_Model() for _ in range(count)]
+    with Meter() as meter:
+        for model in models:
+            machine.events["finalize"].trigger(model, model)
     return meter.figures
 
 

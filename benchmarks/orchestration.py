@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+import threading
 import time
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.meter import Meter, peak_bytes
-from dts_fsm import Config, Orchestrator, ServiceConfig, Specification, User
-from dts_fsm.testing import ORCID, FakeDatabase, PromptEndpoint
+from dts_fsm import Config, Descriptor, Orchestrator, ServiceConfig, Specification, User
+from dts_fsm.interfaces import Endpoint
+from dts_fsm.testing import ORCID, FakeDatabase, FakeFile, PromptEndpoint
 
 _USER = User(name="Ada", orcid=ORCID)
 _FILE_BYTES = 1000
+_FILE = FakeFile(_FILE_BYTES)
 
 
 class _World:
@@ -41,6 +51,54 @@ class _World:
         )
 
 
+class _Bottomless(PromptEndpoint):
+    """An endpoint that has every file, and remembers none that it gets: it takes no memory for them."""
+
+    def __init__(self, name: str, *, sees: Path | None = None) -> None:
+        super().__init__(name, sees=sees)
+        self.files = _Forgetful()
+
+    def _find(self, path: str) -> FakeFile | None:
+        return super()._find(path) if path.endswith(".json") else _FILE
+
+
+class _Forgetful(dict[str, FakeFile]):
+    def __setitem__(self, path: str, file: FakeFile) -> None:
+        pass
+
+
+class _Describing(FakeDatabase):
+    """A database that describes files when it is asked for them."""
+
+    def descriptors(self, orcid: str, file_ids: Sequence[str]) -> list[Descriptor]:  # noqa: ARG002 - the contract's
+        return [Descriptor(id=file_id, path=f"run/{file_id}.fasta", bytes=_FILE_BYTES) for file_id in file_ids]
+
+
+def large(folder: Path, *, files: int) -> dict[str, float]:
+    """One transfer of so many files is created, and succeeds; the fakes take no memory for them."""
+    source, destination = _Bottomless("source", sees=folder), _Bottomless("destination")
+    databases = {
+        "genomes": _Describing("genomes", endpoint=source, endpoint_name="source"),
+        "archive": _Describing("archive", endpoint=destination, endpoint_name="destination"),
+    }
+    config = Config(service=ServiceConfig(data_dir=folder, endpoint="source", synchronous="full"))
+    before = peak_bytes()
+    specification = Specification(
+        source="genomes", destination="archive", file_ids=[f"file-{number:08}" for number in range(files)], user=_USER
+    )
+    ends: dict[str, Endpoint] = {"source": source, "destination": destination}
+    with Orchestrator(config, databases=databases, endpoints=ends) as dts, Meter() as meter:
+        transfer_id = dts.create(specification)
+        status = dts.wait(transfer_id)
+        began_s = time.thread_time()
+        for _ in range(100):
+            dts.status(transfer_id)
+        status_s = (time.thread_time() - began_s) / 100
+    if status.code != "succeeded":
+        raise RuntimeError(status.message)
+    return {**meter.figures, "peak_bytes": peak_bytes(), "start_bytes": before, "status_s": status_s}
+
+
 def transfers(folder: Path, *, count: int, files: int) -> dict[str, float]:
     """So many transfers are created in one call, and succeed."""
     world = _World(folder, transfers=count, files=files)
@@ -60,6 +118,68 @@ def transfers(folder: Path, *, count: int, files: int) -> dict[str, float]:
     }
 
 
+def creations(folder: Path, *, threads: int, count: int, sync_s: float = 0.0) -> dict[str, float]:
+    """So many threads create transfers, one in a call; nothing is carried out.
+
+    Args:
+        sync_s: how much longer each commit takes, as on a slower disk.
+    """
+    if sync_s:
+        sqlite3.connect = partial(sqlite3.connect, factory=_slower(sync_s))
+    world = _World(folder, transfers=count, files=3)
+    world.dts.start(schedule=False)
+    left, turn = iter(world.specifications), threading.Lock()
+
+    def create() -> None:
+        while True:
+            with turn:
+                specification = next(left, None)
+            if specification is None:
+                return
+            world.dts.create(specification)
+
+    working = [threading.Thread(target=create) for _ in range(threads)]
+    with Meter() as meter:
+        for thread in working:
+            thread.start()
+        for thread in working:
+            thread.join()
+    world.dts.stop()
+    return meter.figures
+
+
+def _slower(sync_s: float) -> type[sqlite3.Connection]:
+    class Slower(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                time.sleep(sync_s)
+            return super().execute(sql, *values)
+
+    return Slower
+
+
+def heard(folder: Path, *, count: int, subscribers: int, reading: int) -> dict[str, float]:
+    """So many transfers succeed while so many hear of everything, of whom some read."""
+    world = _World(folder, transfers=count, files=3)
+    with world.dts as dts:
+        listening = [dts.subscribe() for _ in range(subscribers)]
+        for subscription in listening[:reading]:
+            threading.Thread(target=lambda mine: deque(mine, maxlen=0), args=(subscription,), daemon=True).start()
+        with Meter() as meter:
+            for transfer_id in reversed(dts.create_many(world.specifications)):
+                dts.wait(transfer_id)
+        for subscription in listening:
+            subscription.close()
+    return meter.figures
+
+
+def starts(folder: Path, *, command: list[str]) -> dict[str, float]:
+    """A command of Python's has run: the CPU time of its process."""
+    with Meter() as meter:
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=folder)
+    return meter.figures
+
+
 def statuses(folder: Path, *, running: int, count: int) -> dict[str, float]:
     """So many statuses are asked for, one after the other, while so many transfers run."""
     world = _World(folder, transfers=running, files=3, duration_s=3600.0)
@@ -68,12 +188,13 @@ def statuses(folder: Path, *, running: int, count: int) -> dict[str, float]:
         for transfer_id in ids:
             while dts.status(transfer_id).code != "active":
                 time.sleep(0.01)
-        wall_s = []
-        cpu_s = time.thread_time()
+        wall_s, own_s = [], []
         for number in range(count):
-            began_s = time.perf_counter()
+            began_s, own = time.perf_counter(), time.thread_time()
             dts.status(ids[number % running])
             wall_s.append(time.perf_counter() - began_s)
-        cpu_s = time.thread_time() - cpu_s
+            own_s.append(time.thread_time() - own)
     wall_s.sort()
-    return {"cpu_s": cpu_s, "median_s": wall_s[count // 2], "slow_s": wall_s[count * 99 // 100]}
+    own_s.sort()
+    slow = count * 99 // 100
+    return {"cpu_s": sum(own_s), "slow_cpu_s": own_s[slow], "median_s": wall_s[count // 2], "slow_s": wall_s[slow]}

@@ -61,7 +61,7 @@ def as_text(lines: Iterable[Line]) -> str:
             continue
         text += f"{line.ratio:9.2f} x  {value}, to {line.reference}: {line.reference_value:,.3g} {line.unit}"
         if line.target is not None:
-            text += f" (at most {line.target}: {'met' if line.ratio <= line.target else 'missed'})"
+            text += f" (at most {line.target:.3g}: {'met' if line.ratio <= line.target else 'missed'})"
         text += "\n"
     return text.lstrip("\n")
 

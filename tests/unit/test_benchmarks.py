@@ -13,11 +13,18 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 SUITES = {
     "copies": ["copying 4 files of 1 MiB", "copying 3 files of 4 KiB", "copying 200 files of 0.0156 MiB at once"],
-    "transfers": ["2 transfers of 3 files through fakes, durable"],
-    "large": ["1 transfer of 4 files through fakes, durable"],
+    "starts": ["starting"],
+    "live": ["100 and 1,000 live transfers, of which 5 are due"],
+    "transfers": ["1 and 2 transfers of 3 files through fakes that end at once, durable"],
+    "creation": ["1 transfers of 3 files, created one by one, durable"],
     "status": ["status() while 2 transfers run"],
+    "subscribers": ["1 transfers while 100 hear of everything"],
+    "large": ["one transfer of 1 and one of 4 files through fakes, durable"],
+    "history": ["100 and 200 rows of history and journal"],
+    "complexity": ["calls in stores with 10, 100, 1,000 live transfers"],
 }
-SMALL = ["--transfers=2", "--files=4", "--large-mib=1", "--small-files=3", "--running=2", "--repeat=1"]
+SMALL = ["--transfers=2", "--files=4", "--large-mib=1", "--small-files=3", "--running=2", "--live=1000", "--due=5"]
+SMALL += ["--history=200", "--repeat=1"]
 
 
 def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
