@@ -55,19 +55,18 @@ def manifest_pieces(transfer: Transfer, files: Iterable[FileRecord], created: da
         contributor["organization"] = user.organization
     if user.email:
         contributor["email"] = user.email
-    head: dict[str, Any] = {
-        "name": "manifest",
-        "profile": "data-package",
-        "created": created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "keywords": ["dts", "manifest"],
-        "contributors": [contributor],
-        "description": specification.description,
-        "instructions": specification.instructions,
-        "username": transfer.destination.username,
+    head = {
+        "name": '"manifest"',
+        "profile": '"data-package"',
+        "created": dump_json(created.astimezone(UTC).isoformat().replace("+00:00", "Z")),
+        "keywords": '["dts", "manifest"]',
+        "contributors": dump_json([contributor]),
+        "description": dump_json(specification.description),
+        "instructions": dump_json(specification.instructions),
+        "username": dump_json(transfer.destination.username),
     }
     # a line for each property and each resource: people can read it, and json's fast encoder can write it
-    piece = "{\n " + ",\n ".join(f"{dump_json(key)}: {dump_json(value)}" for key, value in head.items())
-    piece += ',\n "resources": ['
+    piece = "{\n " + "".join(f'"{key}": {text},\n ' for key, text in head.items()) + '"resources": ['
     missing, left, separator = [], iter(files), "\n  "
     while some := list(islice(left, _TOGETHER)):
         missing += [file for file in some if file.state is FileState.FAILED]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from dts_fsm.askers import Ask, Askers
@@ -78,7 +77,7 @@ class Planner:
         limit_bytes = self._config.service.max_payload_bytes
         if num_bytes > limit_bytes:
             raise PayloadTooLargeError(num_bytes, limit_bytes)
-        _check_paths([(descriptor.path, descriptor.id) for descriptor in descriptors if descriptor.path is not None])
+        _check_paths((descriptor.path, descriptor.id) for descriptor in descriptors if descriptor.path is not None)
         return Plan(
             specification=specification,
             destination=destination,
@@ -169,7 +168,7 @@ class Planner:
         orcid, file_ids = specification.user.orcid, specification.file_ids
         answer = ask(f"database {name!r}", lambda: list(source.descriptors(orcid, file_ids)))
         found = [_descriptor(name, item) for item in answer if item is not None]
-        if twice := _repeated(descriptor.id for descriptor in found):
+        if twice := _repeated([descriptor.id for descriptor in found]):
             raise DuplicateFilesError(twice)
         known = {descriptor.id for descriptor in found}
         if missing := [file_id for file_id in specification.file_ids if file_id not in known]:
@@ -227,27 +226,33 @@ def _nested(value: Any, levels: int) -> Any:
     return value
 
 
-def _repeated(names: Iterable[str]) -> list[str]:
+def _repeated(names: Sequence[str]) -> list[str]:
+    if len(set(names)) == len(names):
+        return []
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _check_paths(files: Sequence[tuple[str, str]]) -> None:
+def _check_paths(files: Iterable[tuple[str, str]]) -> None:
     """Refuse files, as (path, id), that would be written to one place, or to the manifest's."""
     taken: dict[str, str] = {}
     for path, file_id in files:
         if path in taken:
             raise DestinationConflictError(f"{taken[path]!r} and {file_id!r} would be written to one path: {path!r}")
         taken[path] = file_id
-    # with NUL, which no path has, for the slash a folder stands right before what is below it
-    ordered = sorted(taken, key=lambda path: path.replace("/", "\0"))
-    for path in ordered:
+    folders: set[str] = set()
+    for path in taken:
         if path == MANIFEST_NAME or path.startswith(f"{MANIFEST_NAME}/"):
             raise DestinationConflictError(
                 f"the path {path!r} is kept for the manifest: the source must offer that file under another path"
             )
-    for folder, path in pairwise(ordered):
-        if path.startswith(f"{folder}/"):
-            raise DestinationConflictError(f"the path {folder!r} would be both a file and the folder of {path!r}")
+        folder = path.rpartition("/")[0]
+        if folder in folders:
+            continue
+        folders.add(folder)  # not those above it: a hostile path has thousands
+        while folder:
+            if folder in taken:
+                raise DestinationConflictError(f"the path {folder!r} would be both a file and the folder of {path!r}")
+            folder = folder.rpartition("/")[0]
 
 
 def _summaries(descriptors: Sequence[Descriptor], endpoints: Sequence[str]) -> tuple[SourceSummary, ...]:

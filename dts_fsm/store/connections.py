@@ -203,13 +203,16 @@ class Connections:
         """A log that has become long is empty again, unless a reader still needs it; that is reported."""
         now = time.monotonic()
         self._log_look_at = now + _LOG_LOOK_S
-        with contextlib.suppress(OSError):
+        # the commit has taken effect, whatever becomes of this
+        with contextlib.suppress(OSError, sqlite3.Error):
             num_bytes = os.stat(f"{self.path}-wal").st_size
             if num_bytes < _LOG_BYTES:
                 return
             writer.execute("PRAGMA busy_timeout=0").fetchall()  # nobody waits for a reader
-            ((held_back, *_),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            writer.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT_S * 1000)}").fetchall()
+            try:
+                ((held_back, *_),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                writer.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT_S * 1000)}").fetchall()
             if held_back and now >= self._log_warning_at:
                 self._log_warning_at = now + _LOG_WARNING_S
                 _log.warning(

@@ -18,7 +18,7 @@ import attrs
 
 from dts_fsm.errors import IdempotencyConflictError, NothingToRetryError, StoreError
 from dts_fsm.records import FileState, Plan
-from dts_fsm.serialization import dump_json, to_json, unstructure
+from dts_fsm.serialization import descriptor_to_resource, dump_json, to_json
 from dts_fsm.store.connections import FAULTS, Connections
 from dts_fsm.store.contract import Admission
 from dts_fsm.store.queries import check_destination, keyed
@@ -156,4 +156,4 @@ def _files(admission: Admission) -> Iterator[tuple[object, ...]]:
     rowid, plan = admission.change.transfer.rowid, admission.plan
     for descriptor, endpoint in zip(plan.descriptors, plan.endpoints, strict=True):
         state = FileState.INLINE if descriptor.inline else FileState.PENDING
-        yield rowid, descriptor.id, endpoint, state.value, dump_json(unstructure(descriptor))
+        yield rowid, descriptor.id, endpoint, state.value, dump_json(descriptor_to_resource(descriptor))

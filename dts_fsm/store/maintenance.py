@@ -28,6 +28,8 @@ _MAX_FINDINGS = 100
 _VACUUM_LEASE_S = 60.0
 """Short enough that a scheduler with another idea of lease times takes it for one; see ``Lease.acquire``."""
 
+_PIECE_BYTES = 1 << 20
+
 _FORGOTTEN = "SELECT transfer FROM pruned"
 _FINAL = "('succeeded', 'failed')"
 
@@ -265,10 +267,20 @@ def _unreadable_documents(db: sqlite3.Connection) -> list[str]:
     for column in sorted(columns):
         for uuid, document in db.execute(f"SELECT uuid, {column} FROM journal WHERE {column} IS NOT NULL"):
             try:
-                zlib.decompress(document)
+                _unpack(document)
             except zlib.error as error:
                 findings.append(f"the {column.replace('_', ' ')} of {uuid} in the journal cannot be read: {error}")
     return findings
+
+
+def _unpack(document: bytes) -> None:
+    """Raises zlib.error where it is not whole; what is in it may be larger than memory."""
+    unpacker = zlib.decompressobj()
+    while document and not unpacker.eof:
+        unpacker.decompress(document, _PIECE_BYTES)
+        document = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise zlib.error("it ends too early")
 
 
 def _sync_folder(file: Path) -> None:

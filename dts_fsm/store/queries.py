@@ -38,11 +38,20 @@ _LIVE_PROGRESS = """
 SELECT coalesce(sum(files_transferred), 0), coalesce(sum(files_skipped), 0), coalesce(sum(bytes_transferred), 0)
 FROM operations WHERE transfer = ? AND due_at IS NOT NULL"""
 
+_MESSAGES = """
+SELECT h.seq, t.uuid, h.at, h.event, h.source, h.message, h.target, h.message, t.num_files, h.files_transferred,
+       h.files_skipped, h.reason, t.num_bytes, h.bytes_transferred, t.created_at, h.at,
+       CASE WHEN h.at = t.completed_at THEN h.at END
+FROM history h JOIN transfers t ON t.id = h.transfer WHERE h.seq > ? AND h.seq <= ? AND h.operation IS NULL"""
+_OF_ONE = "AND h.transfer = (SELECT id FROM transfers WHERE uuid = ?)"
+_NEWEST = "SELECT max(seq) FROM history"
+_LAST_OF_PAGE = "SELECT max(seq) FROM (SELECT seq FROM history WHERE seq > ? ORDER BY seq LIMIT ?)"
+
 _KEPT_DESCRIPTORS = 50_000
 """About 35 MB."""
 
-_KEPT_STORED = 50_000
-"""Of so many files the ids, and up to a tenth as many specifications: about 20 MB."""
+_KEPT_STORED = 100_000
+"""Of so many files the ids, and up to a tenth as many specifications: about 25 MB."""
 
 
 _RECORD_FILES = 10
@@ -149,9 +158,10 @@ class Queries:
     ) -> list[TransferRecord]:
         """Give a page of transfers, newest first: those created before ``after``, at most ``limit``."""
         conditions, values = ["1"], list[object]()
-        for column, value in (("state", state), ("orcid", user), ("source", source)):
+        # only the first has its index used: a user has few transfers, a state may have few, a source has many
+        for column, value in (("orcid", user), ("state", state), ("source", source)):
             if value is not None:
-                conditions.append(f"t.{column} = ?")
+                conditions.append(f"{'+' if values else ''}t.{column} = ?")
                 values.append(value)
         if after is not None:
             conditions.append("t.id < ?")
@@ -280,26 +290,20 @@ class Queries:
     def last_seq(self) -> int:
         """Give the number of the newest transition in the history, 0 where there is none."""
         with self._connections.reader() as db:
-            return cast(int, db.execute("SELECT coalesce(max(seq), 0) FROM history").fetchone()[0])
+            return cast(int, db.execute(_NEWEST).fetchone()[0] or 0)
 
     @sensible
     def messages(self, after: int, limit: int = 1000, transfer_id: UUID | None = None) -> tuple[list[Message], int]:
         """Give the transfers' transitions after a number, oldest first, and the number up to which was looked."""
+        page = (_NEWEST, ()) if transfer_id else (_LAST_OF_PAGE, (after, limit))
         with self._connections.reader() as db:
-            last = db.execute(
-                "SELECT max(seq) FROM (SELECT seq FROM history WHERE seq > ? ORDER BY seq LIMIT ?)", (after, limit)
-            ).fetchone()[0]
-            if last is None:
+            last = db.execute(*page).fetchone()[0]
+            if last is None or last <= after:
                 return [], after
-            condition, values = ("AND t.uuid = ?", (str(transfer_id),)) if transfer_id else ("", ())
-            rows = db.execute(
-                "SELECT h.seq, t.uuid, h.at, h.event, h.source, h.message, h.target, h.message, t.num_files, "
-                "h.files_transferred, h.files_skipped, h.reason, t.num_bytes, h.bytes_transferred, t.created_at, h.at, "
-                "CASE WHEN h.at = t.completed_at THEN h.at END "
-                "FROM history h JOIN transfers t ON t.id = h.transfer "
-                f"WHERE h.seq > ? AND h.seq <= ? AND h.operation IS NULL {condition} ORDER BY h.seq",
-                (after, last, *values),
-            ).fetchall()
+            one, values = (_OF_ONE, (str(transfer_id),)) if transfer_id else ("", ())
+            rows = db.execute(f"{_MESSAGES} {one} ORDER BY h.seq LIMIT ?", (after, last, *values, limit)).fetchall()
+        if len(rows) == limit:
+            last = rows[-1][0]
         return [message_of(row) for row in rows], last
 
     @sensible
@@ -322,6 +326,8 @@ class Queries:
             if value is not None:
                 conditions.append(condition)
                 values.append(value)
+        if status not in (None, "succeeded"):
+            conditions.append("status <> 'succeeded'")  # which the index of those says, too
         with self._connections.reader() as db:
             rows = db.execute(
                 "SELECT uuid, source, destination, orcid, start_time, stop_time, status, reason, payload_size, "

@@ -21,7 +21,7 @@ from dts_fsm.records import (
     TransferStatus,
     TransferStatusCode,
 )
-from dts_fsm.serialization import load_json, structure
+from dts_fsm.serialization import dump_json, load_json, structure
 from dts_fsm.store.rows import time_of
 
 P = ParamSpec("P")
@@ -35,15 +35,35 @@ def maybe_time(seconds: float | None) -> datetime | None:
 
 _FAILED_FILES = """
 SELECT file_id, json_extract(descriptor, '$.path'), reason, error
-FROM files INDEXED BY files_failed WHERE transfer = ? AND state = 'failed' ORDER BY file_id"""
+FROM files INDEXED BY files_failed WHERE transfer = ? AND state = 'failed' ORDER BY file_id LIMIT ?"""
+
+MAX_FAILED_LISTED = 1000
+"""Of so many failed files a status tells: a transfer may have a million of them, and a status takes no time."""
+
+_FAILED_KEYS = ("id", "path", "reason", "error")
+_TOGETHER = 500
 
 
 def failed_files(db: sqlite3.Connection, rowid: int) -> tuple[FailedFile, ...]:
-    """Give the files of a transfer that could not be moved, in order of id."""
+    """Give the first files of a transfer that could not be moved, in order of id."""
     return tuple(
         FailedFile(id=id_, path=path, reason=reason, error=error)
-        for id_, path, reason, error in db.execute(_FAILED_FILES, (rowid,)).fetchall()
+        for id_, path, reason, error in db.execute(_FAILED_FILES, (rowid, MAX_FAILED_LISTED)).fetchall()
     )
+
+
+def packed_failed_files(db: sqlite3.Connection, rowid: int) -> bytes | None:
+    """Give all files of a transfer that could not be moved as the journal keeps them; None where there are none."""
+    rows = db.execute(_FAILED_FILES, (rowid, -1))
+    if not (some := rows.fetchmany(_TOGETHER)):
+        return None
+    packer, packed, before = zlib.compressobj(1), list[bytes](), "["
+    while some:
+        texts = (dump_json(dict(zip(_FAILED_KEYS, row, strict=True))) for row in some)
+        packed.append(packer.compress((before + ", ".join(texts)).encode()))
+        some, before = rows.fetchmany(_TOGETHER), ", "
+    packed += packer.compress(b"]"), packer.flush()
+    return b"".join(packed)
 
 
 def status_of(

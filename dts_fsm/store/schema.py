@@ -207,6 +207,18 @@ def transfers_that_are_being_forgotten(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+_UNSUCCESSFUL = """
+-- Few of many: whoever asks for those that failed does not look at all that succeeded.
+CREATE INDEX journal_unsuccessful ON journal (status, stop_time) WHERE status <> 'succeeded';
+"""
+
+
+@migrations()
+def index_of_what_did_not_succeed(db: sqlite_utils.Database) -> None:
+    for statement in statements(_UNSUCCESSFUL):
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection, file: str) -> None:
     """Bring the store to the present schema, in one transaction; several processes may try at once.
 

@@ -9,9 +9,8 @@ from itertools import chain, islice
 from operator import attrgetter
 
 from dts_fsm.errors import StoreError
-from dts_fsm.records import FileState
-from dts_fsm.serialization import dump_json, unstructure
-from dts_fsm.store.reading import failed_files
+from dts_fsm.records import FileOutcome, FileState
+from dts_fsm.store.reading import packed_failed_files
 from dts_fsm.store.rows import OPERATION_COLUMNS, OPERATION_HOT, TRANSFER_HOT, Change, OperationRow, TransferRow
 
 
@@ -97,7 +96,7 @@ def write(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
         StoreError: a row is not in the store as it was read.
     """
     _insert_operations(db, changes)
-    transfers, operations, history, files, ended, manifests = [], [], [], [], [], []
+    transfers, operations, history, ended, manifests = [], [], [], [], []
     for change in changes:
         row = change.transfer
         if row.dirty:
@@ -107,19 +106,6 @@ def write(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
             owner = entry.operation.rowid if entry.operation else 0
             what = (entry.event, entry.source, entry.target, entry.at, entry.message, entry.reason or "")
             history.append((row.rowid, owner, *what, *(entry.progress or _NO_PROGRESS)))
-        files += [
-            (
-                outcome.state.value,
-                outcome.observed_bytes,
-                outcome.observed_hash,
-                outcome.error,
-                outcome.reason,
-                int(outcome.state in _ATTEMPTED),
-                row.rowid,
-                outcome.id,
-            )
-            for outcome in change.files
-        ]
         if change.journal:
             ended.append((change.journal, row.rowid))
         if change.manifest is not None:
@@ -127,7 +113,7 @@ def write(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
             manifests.append((row.rowid, text if isinstance(text, bytes) else zlib.compress(text.encode())))
     _compare_and_set(db, _UPDATE_TRANSFER, transfers)
     _compare_and_set(db, _UPDATE_OPERATION, operations)
-    db.executemany(_UPDATE_FILE, files)
+    db.executemany(_UPDATE_FILE, (_file(change, outcome) for change in changes for outcome in change.files))
     given_up = [
         (reason, sentence, change.transfer.rowid, endpoint)
         for change in changes
@@ -137,12 +123,15 @@ def write(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
     insert(db, "history", _HISTORY, history)
     db.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests)
     for record, rowid in ended:
-        failed = failed_files(db, rowid)
-        packed = zlib.compress(dump_json(unstructure(failed)).encode()) if failed else None
-        db.execute(_INSERT_JOURNAL, (record.status, record.description, packed, rowid))
+        db.execute(_INSERT_JOURNAL, (record.status, record.description, packed_failed_files(db, rowid), rowid))
     db.executemany("DELETE FROM manifests WHERE transfer = ?", [(rowid,) for _, rowid in ended])
     requests = [(request,) for change in changes for request in change.requests]
     db.executemany("DELETE FROM requests WHERE id = ?", requests)
+
+
+def _file(change: Change, outcome: FileOutcome) -> tuple[object, ...]:
+    what = (outcome.state.value, outcome.observed_bytes, outcome.observed_hash, outcome.error, outcome.reason)
+    return (*what, int(outcome.state in _ATTEMPTED), change.transfer.rowid, outcome.id)
 
 
 def _insert_operations(db: sqlite3.Connection, changes: Sequence[Change]) -> None:

@@ -136,7 +136,7 @@ def test_a_deadline_does_not_fail_a_partial_payload_that_is_complete_by_then(mak
 
 def test_the_list_of_failed_files_is_read_by_its_index(make: Make) -> None:
     with make().store._connections.reader() as db:
-        plan = db.execute(f"EXPLAIN QUERY PLAN {_FAILED_FILES}", (1,)).fetchall()
+        plan = db.execute(f"EXPLAIN QUERY PLAN {_FAILED_FILES}", (1, 1)).fetchall()
     assert "USING INDEX files_failed" in plan[0][3]
 
 

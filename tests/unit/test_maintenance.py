@@ -107,6 +107,8 @@ class TestCheck:
             ("UPDATE files SET state = 'pending' WHERE file_id = 'a'", "succeeded, and 1 of its files did not arrive"),
             ("UPDATE history SET target = 'failed' WHERE target = 'succeeded'", "the last entry of its history says"),
             ("UPDATE journal SET manifest = x'00'", "cannot be read"),
+            ("UPDATE journal SET manifest = substr(manifest, 1, 20)", "cannot be read: it ends too early"),
+            ("UPDATE journal SET manifest = x''", "cannot be read: it ends too early"),
             ("INSERT INTO requests (transfer, kind, at) VALUES (99, 'cancel', 1.0)", "that does not exist"),
         ],
     )

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def _ended(store: SqliteStore, num_files: int, at: float = NOW) -> UUID:
     (transfer_id,) = store.create([admission(*(f"file {number:03}" for number in range(num_files)))])
     rowid = store.rowid(transfer_id)
-    store.commit([end(store.load([rowid])[rowid], at=at)], NOW)
+    store.commit([end(store.load([rowid])[rowid], at=at, state="failed")], NOW)
     return transfer_id
 
 
@@ -56,11 +57,21 @@ def test_a_large_transfer_is_forgotten_at_once_and_its_rows_go_in_pieces(
         with pytest.raises(TransferNotFoundError):
             store.files(store.rowid(large))
         assert check(store.path) == []
-    deleted = [sum(before.values()) - sum(after.values()) for before, after in zip(left, left[1:], strict=False)]
+    deleted = [sum(before.values()) - sum(after.values()) for before, after in pairwise(left)]
     assert max(deleted) <= 10 + 2 * len(pruning._AT_ONCE)
     assert len(deleted) >= 4
     assert left[-1] == dict.fromkeys(TABLES, 0)
     assert {record.id for record in store.journal()} == {large, small}
+
+
+def test_a_call_ends_when_its_time_is_over(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "_TIME_S", 0.0)
+    monkeypatch.setattr(pruning, "_PIECE", 4)
+    _ended(store, 30)
+    files = [_counts(store)["files"]]
+    while store.prune(NOW + 10):
+        files.append(_counts(store)["files"])
+    assert (files[0], files[-1], max(before - after for before, after in pairwise(files)) <= 4) == (31, 0, True)
 
 
 def test_what_is_left_is_deleted_before_more_is_forgotten(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +95,8 @@ def test_rows_that_belong_to_nothing_are_found_beside_those_that_are_being_delet
     store.prune(NOW + 10)
     with store._connections.transaction() as db:
         db.execute(
-            "INSERT INTO files (transfer, file_id, endpoint, state, descriptor) VALUES (77, 'stray', '', 'inline', '{}')"
+            "INSERT INTO files (transfer, file_id, endpoint, state, descriptor) "
+            "VALUES (77, 'stray', '', 'inline', '{}')"
         )
     assert check(store.path) == ["row stray of files refers to a row of transfers that does not exist"]
 
@@ -98,6 +110,19 @@ def test_a_store_without_the_table_of_what_is_being_forgotten_gets_it(tmp_path: 
     assert check(tmp_path / "dts.db") == []
     with closing(SqliteStore(tmp_path / "dts.db")) as store:
         assert _counts(store)["pruned"] == 0
+
+
+def test_a_store_without_the_index_of_what_failed_gets_it(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "dts.db")) as store:
+        assert store.acquire_lease(NOW, LEASE_S) is True
+        _ended(store, 1)
+    with closing(sqlite3.connect(tmp_path / "dts.db")) as db:
+        db.execute("DROP INDEX journal_unsuccessful")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'index_of_what_did_not_succeed'")
+        db.commit()
+    with closing(SqliteStore(tmp_path / "dts.db")) as store, store._connections.reader() as db:
+        there = "SELECT count(*) FROM journal INDEXED BY journal_unsuccessful WHERE status <> 'succeeded'"
+        assert db.execute(there).fetchall() == [(1,)]
 
 
 # The log

@@ -23,7 +23,8 @@ from dts_fsm.records import (
     TransferStatusCode,
 )
 from dts_fsm.store import Admission, Change, HistoryEntry, JournalEntry, SqliteStore, time_of
-from dts_fsm.testing.store_rows import LEASE_S, NOW, admission, plan
+from dts_fsm.store.reading import MAX_FAILED_LISTED
+from dts_fsm.testing.store_rows import LEASE_S, NOW, admission, end, plan
 
 ORCID = "0000-0002-1825-0097"
 MD5 = "md5:" + "0" * 32
@@ -319,3 +320,16 @@ def test_one_commit_writes_what_all_of_its_changes_have(store: SqliteStore) -> N
             FileState.INLINE,
         ]
     assert [record.id for record in store.journal()] == ids
+
+
+def test_a_status_lists_the_first_of_many_failed_files_and_the_journal_has_all(store: SqliteStore) -> None:
+    ids = [f"f{number:04}" for number in range(MAX_FAILED_LISTED + 600)]
+    (transfer_id,) = store.create([admission(*ids)])
+    rowid = store.rowid(transfer_id)
+    change = end(store.load([rowid])[rowid], at=NOW, state="failed")
+    change.given_up.append((None, "aborted", "the others failed"))
+    store.commit([change], NOW)
+    assert [file.id for file in store.status(transfer_id).failed_files] == ids[:MAX_FAILED_LISTED]
+    (record,) = store.journal()
+    assert [file.id for file in record.failed_files] == ids
+    assert {(file.reason, file.error) for file in record.failed_files} == {("aborted", "the others failed")}
