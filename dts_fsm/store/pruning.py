@@ -16,7 +16,7 @@ _TIME_S = 0.005
 """How long one call goes on deleting: rows of long ago are not in memory, and each may be on a page of its own."""
 
 _PIECE = 50
-"""How many rows one statement deletes."""
+"""How many rows one statement deletes, and one call at least."""
 
 _AT_ONCE = {"requests": "transfer", "manifests": "transfer", "specifications": "transfer", "transfers": "id"}
 
@@ -57,7 +57,7 @@ def _delete(db: sqlite3.Connection, rowid: int, most: int, deadline: float) -> i
         )
         while deleted := db.execute(statement, (rowid, rowid, min(most, _PIECE))).rowcount:
             most -= deleted
-            if most <= 0 or time.monotonic() > deadline:
+            if most <= 0 or (most <= _MOST_ROWS - _PIECE and time.monotonic() > deadline):
                 return 0
     db.execute("DELETE FROM pruned WHERE transfer = ?", (rowid,))
     return most

@@ -33,8 +33,7 @@ from dts_fsm.records import (
 )
 from dts_fsm.scheduler import Scheduler
 from dts_fsm.statechart import Chart, chart_text, parse_chart
-from dts_fsm.store import RequestRow, SqliteStore
-from dts_fsm.store import writing
+from dts_fsm.store import RequestRow, SqliteStore, writing
 from dts_fsm.store.lease import Lease
 from dts_fsm.store.queries import Queries
 

@@ -175,7 +175,9 @@ def test_an_operation_that_waits_in_a_lane_that_hangs_can_be_canceled(tmp_path: 
 def test_one_operation_for_which_a_poll_hangs_does_not_keep_those_polled_with_it_from_their_end(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.source.add("a", b"content")
-    lanes = rig.scheduler._calls.dispatcher = LaneDispatcher(limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=0.3)
+    lanes = rig.scheduler._calls.dispatcher = LaneDispatcher(
+        limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=0.3
+    )
     rig.scheduler.lead()
     rig.source_endpoint.duration_s = 1.0
     release, statuses = threading.Event(), rig.source_endpoint.statuses

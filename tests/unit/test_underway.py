@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,12 +21,12 @@ from tests.folders import Place
 
 
 @pytest.fixture
-def prompt(tmp_path: Path, request: pytest.FixtureRequest) -> Rig:
+def prompt(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path, endpoint=PromptEndpoint)
-    request.addfinalizer(rig.close)
     for name in ("a", "b", "c"):
         rig.source.add(name, b"content")
-    return rig
+    yield rig
+    rig.close()
 
 
 @pytest.fixture
