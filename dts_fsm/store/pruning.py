@@ -36,7 +36,7 @@ def prune(db: sqlite3.Connection, before: float, limit: int) -> list[int]:
 
 
 def _next(db: sqlite3.Connection, before: float) -> int | None:
-    """Give a transfer of which something is left, else the longest-ended, of which the rest is left; None for none."""
+    """Give a transfer of which rows are left, else the longest-ended one, which nobody finds any more; or None."""
     for (rowid,) in db.execute("SELECT transfer FROM pruned LIMIT 1").fetchall():
         return int(rowid)
     ended = "SELECT id FROM transfers WHERE completed_at < ? ORDER BY completed_at LIMIT 1"

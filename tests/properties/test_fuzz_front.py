@@ -133,8 +133,8 @@ def installation(tmp_path: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> t
 
 
 LINES = (
-    "transfer disk away --description x --exclude *.x --workers 2 --durable file --no-durable --data-dir states --quiet "
-    "--json",
+    "transfer disk away --description x --exclude *.x --workers 2 --durable file --no-durable --data-dir states "
+    "--quiet --json",
     "catalog disk --algorithm md5 --exclude *.x --quiet --json",
     "create a --config dts.yaml --source files --destination files --orcid ORCID --name Ada --dry-run --json",
     "create --config dts.yaml --from spec.json --ids-from ids.txt --instructions {} --idempotency-key k --email e",
