@@ -118,7 +118,9 @@ class Summary:
         to, failed = console(err=True), self.record.status.failed_files
         errors = {file.error for file in failed}
         if len(failed) > 1 and len(errors) == 1:
-            to.print(Text(printable(f"{count(len(failed), 'file')}: {errors.pop() or failed[0].reason}")))
+            # the status lists the first of them only
+            number = max(len(failed), self.record.status.num_files - self.record.status.num_files_transferred)
+            to.print(Text(printable(f"{count(number, 'file')}: {errors.pop() or failed[0].reason}")))
             return
         show_listed(to, ("file", "error"), [(file.path, file.error or file.reason or "") for file in failed])
 

@@ -69,7 +69,8 @@ class TransferStatus:
         num_files_skipped: how many of them were at the destination before, complete and right.
         reason: why it failed ("canceled", "staging failed", "deadline", "checksum mismatch", ...); "partial" for one
             that succeeds with what arrived, see ``service.partial``; else None.
-        failed_files: every file that could not be moved, so far, in order of id; a message's status leaves them out.
+        failed_files: the files that could not be moved, so far, in order of id: the first thousand, for a status is to
+            take no time; ``files()`` has all. A message's status leaves them out.
         num_bytes, num_bytes_transferred: the same in bytes; the latter includes files still under way.
         created_at, updated_at, completed_at: aware UTC; completed_at is None while the transfer lives.
     """
