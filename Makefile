@@ -68,7 +68,8 @@ docs: $(STAMP)  ## build the documentation in docs/_build/html; warnings are err
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 
 bench: $(STAMP)  ## measure; see benchmarks/
-	$(BIN)/python -m benchmarks
+	mkdir -p benchmarks/results
+	$(BIN)/python -m benchmarks --json benchmarks/results/figures.json
 
 # What follows takes longer than a check should; smaller runs of the same are part of the tests.
 

@@ -20,7 +20,7 @@ _KEPT_FREE_BYTES = 10 * 10**9
 @click.argument("suites", nargs=-1, type=click.Choice(list(SUITES)))
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="How often; medians count.")
 @click.option("--transfers", default=10_000, show_default=True, type=click.IntRange(1), help="Small transfers.")
-@click.option("--files", default=1_000_000, show_default=True, type=click.IntRange(1), help="Files of the large one.")
+@click.option("--files", default=1_000_000, show_default=True, type=click.IntRange(100), help="Files of the large one.")
 @click.option("--large-mib", default=512, show_default=True, type=click.IntRange(1), help="Size of 4 copied files.")
 @click.option("--small-files", default=20_000, show_default=True, type=click.IntRange(1), help="Copied files of 4 KiB.")
 @click.option(

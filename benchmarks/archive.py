@@ -51,7 +51,11 @@ def read(folder: Path, *, store: str) -> dict[str, float]:
     some = itertools.cycle(record.id for record in rig.store.transfers(limit=100))
     last = rig.store.last_seq()
     middle = datetime.fromtimestamp(rig.clock.time() + last / 20, UTC)
+    rig.source.add("b", b"content")
+    rig.tick()
     figures = {
+        "create": _cpu_s(lambda: rig.create("b")),
+        "status": _cpu_s(lambda: rig.store.status(next(some))),
         "history(id)": _cpu_s(lambda: rig.store.history(next(some))),
         "messages after the newest 500": _cpu_s(lambda: rig.store.messages(last - 500, 500)),
         "messages after the middle": _cpu_s(lambda: rig.store.messages(last // 2, 500)),
@@ -59,6 +63,8 @@ def read(folder: Path, *, store: str) -> dict[str, float]:
         "journal(start, limit=100)": _cpu_s(lambda: rig.store.journal(middle, limit=100)),
         "transfers(limit=100)": _cpu_s(lambda: rig.store.transfers(limit=100)),
     }
+    rig.run(rig.create("b"))
+    figures["a tick without work"] = _cpu_s(rig.scheduler.tick)
     longest_s = 0.0
     for _ in range(200):
         began_s = time.perf_counter()

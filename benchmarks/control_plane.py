@@ -27,7 +27,10 @@ def live(bench: Bench) -> list[Line]:
     """Ticks in stores with many live transfers, of which some are due."""
     few, many = bench.sizes.live // 10, bench.sizes.live
     due = min(bench.sizes.due, few)
-    stores = {size: str(bench.run(f"a store with {size:,} live", "fleet.filled", live=size)) for size in (few, many)}
+    over = due * (bench.sizes.repeat - 1)  # each turn ends so many, and the last is to find enough
+    stores = {
+        size: str(bench.run(f"a store with {size:,} live", "fleet.filled", live=size + over)) for size in (few, many)
+    }
     names = {size: f"ticks with {size:,} live" for size in stores}
     floor = f"floor: raw transitions with {few:,} live"
     for turn in range(bench.sizes.repeat):
@@ -129,29 +132,6 @@ def creation(bench: Bench) -> list[Line]:
     ]
 
 
-def large(bench: Bench) -> list[Line]:
-    """Transfers of very many files, through fakes that take no memory for them."""
-    many = bench.sizes.files
-    few = max(many // 10, 1)
-    suite = f"one transfer of {few:,} and one of {many:,} files through fakes, durable"
-    fewer, more, rows = bench.in_turn(
-        {
-            f"{few:,} files": ("orchestration.large", {"files": few}),
-            f"{many:,} files": ("orchestration.large", {"files": many}),
-            "floor: rows of files": ("floors.file_rows", {"count": few}),
-        }
-    )
-    costs_us = [median(runs, "cpu_s") * _US / size for runs, size in ((fewer, few), (more, many), (rows, few))]
-    statuses_us = [median(runs, "status_s") * _US for runs in (fewer, more)]
-    peak_mb = median(more, "peak_bytes") * _MB
-    return [
-        Line(suite, f"CPU of one of {many:,} files", costs_us[1], "us", f"of one of {few:,}", costs_us[0], 1.1),
-        Line(suite, f"CPU of one of {few:,} files", costs_us[0], "us", "adding and updating a raw row", costs_us[2]),
-        Line(suite, f"most memory, {many:,} files", peak_mb, "MB", "the limit", 1000.0, 1.0),
-        Line(suite, f"CPU of status(), {many:,} files", statuses_us[1], "us", f"{few:,} files", statuses_us[0], 1.5),
-    ]
-
-
 def statuses(bench: Bench) -> list[Line]:
     """``status()`` while transfers run."""
     running, count = bench.sizes.running, 2 * bench.sizes.running
@@ -186,41 +166,6 @@ def subscribers(bench: Bench) -> list[Line]:
     return [
         Line(suite, "CPU, if none of them reads", median(idle, "cpu_s"), "s", "with nobody", base_s, 1.05),
         Line(suite, "CPU, if 10 of them read", median(some, "cpu_s"), "s", "with nobody", base_s, 1.05),
-    ]
-
-
-def history(bench: Bench) -> list[Line]:
-    """Reading and pruning in a store with a long history."""
-    many = bench.sizes.history
-    few = max(many // 100, 100)
-    suite = f"{few:,} and {many:,} rows of history and journal"
-    found = {}
-    for size in (few, many):
-        store = str(bench.run(f"a store with {size:,} rows", "archive.filled", rows=size))
-        bench.run(f"reading among {size:,} rows", "archive.read", store=store)
-        found[size] = bench.runs[f"reading among {size:,} rows"][0]
-    lines = [
-        Line(suite, f"CPU of {name}", found[many][name] * _US, "us", f"with {few:,}", found[few][name] * _US, 2.0)
-        for name in found[few]
-        if not name.endswith("_s")
-    ]
-    longest_ms = found[many]["longest_prune_s"] * _MS
-    return [*lines, Line(suite, "longest call that prunes", longest_ms, "ms", "the limit", 50.0, 1.0)]
-
-
-def complexity(bench: Bench) -> list[Line]:
-    """Each call of the library in stores of three sizes: none may grow with the number of live transfers."""
-    sizes = [max(bench.sizes.live // part, 10) for part in (100, 10, 1)]
-    suite = "calls in stores with " + ", ".join(f"{size:,}" for size in sizes) + " live transfers"
-    costs = []
-    for size in sizes:
-        store = str(bench.run(f"a store for calls, {size:,} live", "fleet.filled", live=size))
-        bench.run(f"calls, {size:,} live", "fleet.calls", store=store)
-        costs.append(bench.runs[f"calls, {size:,} live"][-1])
-    return [
-        Line(suite, f"CPU of {name}, {size:,} live", cost[name] * _US, "us", f"{sizes[0]:,} live", first * _US, 2.0)
-        for name, first in costs[0].items()
-        for size, cost in zip(sizes[1:], costs[1:], strict=True)
     ]
 
 

@@ -28,6 +28,10 @@ _HISTORY = ("transfer", "event", "source", "target", "at", "message", *("files_t
 _RECORD = f"INSERT INTO history ({', '.join(_HISTORY)}) VALUES ({', '.join('?' * len(_HISTORY))})"
 
 
+_OTHER = {"succeeded": "failed", "failed": "succeeded", "active": "finalizing", "finalizing": "active"}
+"""A transition changes the state, and with it the index of the states."""
+
+
 class _Work:
     """A handler whose work is over when it is asked for, but for moves, which go on until ``over``."""
 
@@ -121,18 +125,34 @@ def ticks(folder: Path, *, store: str, due: int, skip: int) -> dict[str, float]:
         "round_s": _cpu_s(rig.scheduler._round, 200),
         "sweep_s": _cpu_s(rig.scheduler.sweep, 20),
     }
+    first = rig.store.last_seq()
+    figures |= _ended(rig, due, skip)
+    figures |= {"num_transitions": rig.store.last_seq() - first, "resident_bytes": _resident_bytes()}
+    rig.close()
+    return figures
+
+
+def _ended(rig: Rig, due: int, skip: int) -> dict[str, float]:
     with rig.store._connections.transaction() as db:
-        ((live,),) = db.execute("SELECT count(*) FROM transfers").fetchall()
+        ((all_,),) = db.execute("SELECT max(id) FROM transfers").fetchall()
         db.execute(
-            "UPDATE operations SET due_at = ? WHERE due_at IS NOT NULL AND transfer % ? = ?",
-            (rig.clock.time(), live // due, skip % (live // due)),
+            "UPDATE operations SET due_at = ? WHERE due_at IS NOT NULL AND transfer % ? = ? AND transfer / ? < ?",
+            (rig.clock.time(), all_ // due, skip % (all_ // due), all_ // due, due),
         )
     _Work.over = True
-    first = rig.store.last_seq()
     with Meter() as meter:
         while rig.scheduler.tick():
             pass
-    figures |= {**meter.figures, "num_transitions": rig.store.last_seq() - first, "resident_bytes": _resident_bytes()}
+    return meter.figures
+
+
+def rounds(folder: Path, *, store: str, dues: Sequence[int]) -> dict[str, float]:
+    """In turn so many transfers of a filled store, and no others, become due and end; the CPU time of each of them."""
+    del folder
+    rig = rig_of(Path(store))
+    rig.scheduler.lead()
+    _ended(rig, dues[0], 0)  # the first time has the statements prepared
+    figures = {f"{due}": _ended(rig, due, turn)["cpu_s"] / due for turn, due in enumerate(dues, 1)}
     rig.close()
     return figures
 
@@ -151,7 +171,7 @@ def raw(folder: Path, *, store: str, count: int, batch: int) -> dict[str, float]
                 some, now = rows[first : first + batch], time.time()
                 db.execute("BEGIN IMMEDIATE")
                 db.executemany(
-                    _UPDATE, [(state, version + 1, *hot, id_, version) for id_, state, version, *hot in some]
+                    _UPDATE, [(_OTHER[state], version + 1, *hot, id_, version) for id_, state, version, *hot in some]
                 )
                 db.executemany(_RECORD, [(id_, "move", "staging", "active", now, _SENTENCE, 0, 0) for id_, *_ in some])
                 db.execute("COMMIT")
@@ -177,6 +197,8 @@ def calls(folder: Path, *, store: str) -> dict[str, float]:
     turns = iter(some * 1000)
     figures = {
         "create": _cpu_s(lambda: dts.create(specification), 200),
+        "create_many of 10": _cpu_s(lambda: dts.create_many([specification] * 10), 20),
+        "plan": _cpu_s(lambda: dts.plan(specification), 200),
         "status": _cpu_s(lambda: dts.status(next(turns)), 200),
         "files": _cpu_s(lambda: dts.files(next(turns)), 200),
         "history": _cpu_s(lambda: dts.history(next(turns)), 200),
@@ -184,6 +206,8 @@ def calls(folder: Path, *, store: str) -> dict[str, float]:
         "transfers(limit=100)": _cpu_s(lambda: dts.transfers(limit=100), 50),
         "journal(limit=100)": _cpu_s(lambda: dts.journal(limit=100), 50),
         "suspend": _cpu_s(lambda: dts.suspend(next(turns), ORCID), 100),
+        "resume": _cpu_s(lambda: dts.resume(next(turns), ORCID), 100),
+        "subscribe": _cpu_s(lambda: dts.subscribe().close(), 50),
         "cancel": _cpu_s(lambda: dts.cancel(next(turns), ORCID), 100),
     }
     dts.stop()

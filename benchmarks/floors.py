@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 from transitions import Machine
@@ -14,13 +13,9 @@ from benchmarks.meter import Meter
 _SCHEMA = """
 CREATE TABLE items (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, state TEXT NOT NULL, version INTEGER NOT NULL,
                     updated_at REAL NOT NULL, message TEXT NOT NULL) STRICT;
-CREATE TABLE history (seq INTEGER PRIMARY KEY, item INTEGER NOT NULL, event TEXT NOT NULL, source TEXT NOT NULL,
-                      target TEXT NOT NULL, at REAL NOT NULL) STRICT;
 CREATE TABLE files (item INTEGER NOT NULL, file_id TEXT NOT NULL, state TEXT NOT NULL, descriptor TEXT NOT NULL,
                     PRIMARY KEY (item, file_id)) STRICT, WITHOUT ROWID;
 """
-_UPDATE = "UPDATE items SET state = ?, version = version + 1, updated_at = ? WHERE id = ? AND version = ?"
-_RECORD = "INSERT INTO history (item, event, source, target, at) VALUES (?, 'move', 'staging', 'active', ?)"
 
 
 def _database(folder: Path) -> sqlite3.Connection:
@@ -39,24 +34,6 @@ def _add_items(db: sqlite3.Connection, count: int) -> None:
         ((item, f"{item:032x}") for item in range(count)),
     )
     db.execute("COMMIT")
-
-
-def transitions(folder: Path, *, count: int, batch: int) -> dict[str, float]:
-    """One state is updated and one row of history is added for each transition, so many in a commit."""
-    db = _database(folder)
-    _add_items(db, batch)
-    versions = 0
-    with Meter() as meter:
-        for first in range(0, count, batch):
-            items = range(min(batch, count - first))
-            now = time.time()
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany(_UPDATE, [("active", now, item, versions) for item in items])
-            db.executemany(_RECORD, [(item, now) for item in items])
-            db.execute("COMMIT")
-            versions += 1
-    db.close()
-    return meter.figures
 
 
 class _Model:

@@ -23,7 +23,7 @@ _FILE_BYTES = 1000
 _FILE = FakeFile(_FILE_BYTES)
 
 
-class _World:
+class World:
     """An orchestrator between two fake databases, and specifications of files that are there."""
 
     def __init__(self, folder: Path, *, transfers: int, files: int, duration_s: float = 0.0) -> None:
@@ -87,21 +87,26 @@ def large(folder: Path, *, files: int) -> dict[str, float]:
         source="genomes", destination="archive", file_ids=[f"file-{number:08}" for number in range(files)], user=_USER
     )
     ends: dict[str, Endpoint] = {"source": source, "destination": destination}
-    with Orchestrator(config, databases=databases, endpoints=ends) as dts, Meter() as meter:
-        transfer_id = dts.create(specification)
-        status = dts.wait(transfer_id)
-        began_s = time.thread_time()
-        for _ in range(100):
-            dts.status(transfer_id)
-        status_s = (time.thread_time() - began_s) / 100
-    if status.code != "succeeded":
-        raise RuntimeError(status.message)
-    return {**meter.figures, "peak_bytes": peak_bytes(), "start_bytes": before, "status_s": status_s}
+    with Orchestrator(config, databases=databases, endpoints=ends) as dts:
+        with Meter() as meter:
+            began_s = time.thread_time()
+            transfer_id = dts.create(specification)
+            create_s = time.thread_time() - began_s
+            status = dts.wait(transfer_id)
+        if status.code != "succeeded":
+            raise RuntimeError(status.message)
+        figures = {**meter.figures, "create_s": create_s, "start_bytes": before, "peak_bytes": peak_bytes()}
+        for name, call, times in (("status_s", dts.status, 100), ("files_s", dts.files, 1)):
+            began_s = time.thread_time()
+            for _ in range(times):
+                call(transfer_id)
+            figures[name] = (time.thread_time() - began_s) / times
+    return figures
 
 
 def transfers(folder: Path, *, count: int, files: int) -> dict[str, float]:
     """So many transfers are created in one call, and succeed."""
-    world = _World(folder, transfers=count, files=files)
+    world = World(folder, transfers=count, files=files)
     with world.dts as dts:
         with Meter() as all_of_it:
             with Meter() as creation:
@@ -126,7 +131,7 @@ def creations(folder: Path, *, threads: int, count: int, sync_s: float = 0.0) ->
     """
     if sync_s:
         sqlite3.connect = partial(sqlite3.connect, factory=_slower(sync_s))
-    world = _World(folder, transfers=count, files=3)
+    world = World(folder, transfers=count, files=3)
     world.dts.start(schedule=False)
     left, turn = iter(world.specifications), threading.Lock()
 
@@ -160,7 +165,7 @@ def _slower(sync_s: float) -> type[sqlite3.Connection]:
 
 def heard(folder: Path, *, count: int, subscribers: int, reading: int) -> dict[str, float]:
     """So many transfers succeed while so many hear of everything, of whom some read."""
-    world = _World(folder, transfers=count, files=3)
+    world = World(folder, transfers=count, files=3)
     with world.dts as dts:
         listening = [dts.subscribe() for _ in range(subscribers)]
         for subscription in listening[:reading]:
@@ -182,7 +187,7 @@ def starts(folder: Path, *, command: list[str]) -> dict[str, float]:
 
 def statuses(folder: Path, *, running: int, count: int) -> dict[str, float]:
     """So many statuses are asked for, one after the other, while so many transfers run."""
-    world = _World(folder, transfers=running, files=3, duration_s=3600.0)
+    world = World(folder, transfers=running, files=3, duration_s=3600.0)
     with world.dts as dts:
         ids = dts.create_many(world.specifications)
         for transfer_id in ids:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks import child, control_plane
+from benchmarks import child, control_plane, growth
 from benchmarks.data_plane import copies
 from benchmarks.report import Line, Runs
 
@@ -69,7 +69,8 @@ SUITES: Mapping[str, Callable[[Bench], list[Line]]] = {
     "creation": control_plane.creation,
     "status": control_plane.statuses,
     "subscribers": control_plane.subscribers,
-    "large": control_plane.large,
-    "history": control_plane.history,
-    "complexity": control_plane.complexity,
+    "log": growth.log,
+    "large": growth.large,
+    "history": growth.history,
+    "complexity": growth.complexity,
 }

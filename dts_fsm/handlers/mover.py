@@ -26,6 +26,9 @@ from dts_fsm.records import (
 _ENDED = (OperationCode.SUCCEEDED, OperationCode.FAILED, OperationCode.CANCELED)
 
 
+_MANY_FILES = 20_000
+"""How a move of more files stands is asked by a call of its own: each call has its time, and its memory."""
+
 _NOT_ARRIVED = "the endpoint says that it has moved the file, and it is not at the destination"
 
 
@@ -52,6 +55,8 @@ class Mover:
         source = self._places.endpoint(operation.endpoint)
         destination = self._places.endpoint(operation.transfer.destination.endpoint)
         handle = source.transfer(destination, files, operation_id=operation.submission_id)
+        if len(files) > _MANY_FILES:
+            return OperationStatus(code=OperationCode.RUNNING, handle=handle)
         return self._checked(operation, begun(source, handle))
 
     def poll(self, operations: Sequence[Operation]) -> Mapping[UUID, OperationStatus]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from uuid import UUID
 
 from dts_fsm.handlers.places import Places
@@ -21,6 +21,9 @@ from dts_fsm.records import (
 )
 
 SURVEY, STAGE = "survey", "stage"
+
+_ASKED_AT_ONCE = 10_000
+"""About how many files an endpoint is asked in one call: a transfer may have a million."""
 
 
 class Stager:
@@ -82,7 +85,7 @@ class Stager:
             case StagingStatus.ACTIVE:
                 return OperationStatus(code=OperationCode.RUNNING)
         staged = _unstaged(operation)
-        if self._double_check and (missing := self._missing(staged)):
+        if self._double_check and (missing := self._missing(sorted(staged, key=lambda file: file.endpoint))):
             message = f"the database says that all is staged, and {len(missing)} files are not at their endpoint yet"
             return OperationStatus(code=OperationCode.RUNNING, message=message)
         outcomes = tuple(FileOutcome(id=file.id, state=FileState.STAGED) for file in staged)
@@ -90,10 +93,10 @@ class Stager:
 
     def _missing(self, files: Iterable[FileRecord]) -> list[FileRecord]:
         missing = []
-        for endpoint, group in groupby(sorted(files, key=lambda file: file.endpoint), lambda file: file.endpoint):
-            here = list(group)
-            staged = self._places.endpoint(endpoint).files_staged([file.descriptor for file in here])
-            missing += [file for file in here if not staged.get(file.id, False)]
+        for endpoint, group in groupby(files, lambda file: file.endpoint):
+            while here := list(islice(group, _ASKED_AT_ONCE)):
+                staged = self._places.endpoint(endpoint).files_staged([file.descriptor for file in here])
+                missing += [file for file in here if not staged.get(file.id, False)]
         return missing
 
 

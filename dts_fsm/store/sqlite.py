@@ -53,7 +53,8 @@ def load_rows(db: sqlite3.Connection, rowids: Collection[int]) -> dict[int, Tran
     ids = f"({', '.join(str(int(rowid)) for rowid in rowids)})"
     transfers = {row[0]: TransferRow(*row) for row in db.execute(_SELECT_TRANSFERS + ids).fetchall()}
     for row in db.execute(_SELECT_OPERATIONS + ids + " ORDER BY id").fetchall():
-        transfers[row[2]].operations.append(OperationRow(*row))
+        if row[2] in transfers:  # else it is left of one that is being forgotten
+            transfers[row[2]].operations.append(OperationRow(*row))
     return transfers
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
-from dts_fsm.store import Change, SqliteStore
+from dts_fsm.store import Change, sqlite
 from dts_fsm.store.connections import Connections
 
 
@@ -16,19 +16,19 @@ def _nothing() -> None:
 
 def _split_commit() -> None:
     """A commit's rows are durable before its history is."""
-    write = SqliteStore._write
+    write = sqlite.write
 
-    def split(self: SqliteStore, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    def split(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
         kept = [change.history for change in changes]
         for change in changes:
             change.history = []
-        write(self, db, changes)
+        write(db, changes)
         db.execute("COMMIT")
         db.execute("BEGIN IMMEDIATE")
         for change, history in zip(changes, kept, strict=True):
-            write(self, db, [Change(transfer=change.transfer, history=history)])
+            write(db, [Change(transfer=change.transfer, history=history)])
 
-    SqliteStore._write = split  # type: ignore[method-assign]
+    sqlite.write = split
 
 
 def _ignored_error() -> None:

@@ -19,11 +19,12 @@ SUITES = {
     "creation": ["1 transfers of 3 files, created one by one, durable"],
     "status": ["status() while 2 transfers run"],
     "subscribers": ["1 transfers while 100 hear of everything"],
-    "large": ["one transfer of 1 and one of 4 files through fakes, durable"],
-    "history": ["100 and 200 rows of history and journal"],
+    "log": ["the write-ahead log of 1 transfers"],
+    "large": ["one transfer of 1, 10, 100 files through fakes, durable"],
+    "history": ["calls in stores with 100, 100, 200 rows of history and journal"],
     "complexity": ["calls in stores with 10, 100, 1,000 live transfers"],
 }
-SMALL = ["--transfers=2", "--files=4", "--large-mib=1", "--small-files=3", "--running=2", "--live=1000", "--due=5"]
+SMALL = ["--transfers=2", "--files=100", "--large-mib=1", "--small-files=3", "--running=2", "--live=1000", "--due=5"]
 SMALL += ["--history=200", "--repeat=1"]
 
 
@@ -57,7 +58,8 @@ class TestBenchmarks:
             assert math.isfinite(line["ratio"])
             assert line["value"] == pytest.approx(line["ratio"] * line["reference_value"])
             assert f"{line['ratio']:.2f} x  {line['name']}: " in ended.stdout
-        assert {1} == {len(runs) for runs in found["runs"].values()}
+        # at sizes as small as these, two of three may be the same
+        assert {len(runs) for runs in found["runs"].values()} <= {1, 2, 3}
 
     def test_those_that_are_named_run_alone(self, disk: Path) -> None:
         ended = benchmarks("status", *SMALL, f"--folder={disk}")

@@ -64,6 +64,15 @@ def test_a_large_transfer_is_forgotten_at_once_and_its_rows_go_in_pieces(
     assert {record.id for record in store.journal()} == {large, small}
 
 
+def test_what_is_left_of_a_forgotten_transfer_is_not_loaded(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_MOST_ROWS", 10)
+    rowid = store.rowid(_ended(store, 30))
+    store.prune(NOW + 10)
+    assert (_counts(store)["operations"], store.load([rowid])) == (1, {})
+
+
 def test_a_call_ends_when_its_time_is_over(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_TIME_S", 0.0)
     monkeypatch.setattr(pruning, "_PIECE", 4)
