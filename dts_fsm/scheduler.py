@@ -123,6 +123,7 @@ class Scheduler:
         rowids = [rowid for rowid in looked_at if rowid not in self._set_back]
         if not rowids:
             return 0
+        self._store.check_lease()  # while nobody else writes rows, those in memory are as they are stored
         rows = self._rows.take(rowids)
         requests = self._requests(rowids)
         changes = []

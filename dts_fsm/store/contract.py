@@ -175,6 +175,14 @@ class Store(Protocol):
         """Become, or stay, the scheduler of this store; False while another process is."""
         ...
 
+    def check_lease(self) -> None:
+        """Make sure that nobody else has been the scheduler since this process became it.
+
+        Raises:
+            StoreLeaseLostError: another process was; forget the rows in memory.
+        """
+        ...
+
     def release_lease(self) -> None:
         """Let another process become the scheduler at once. Idempotent."""
         ...

@@ -66,8 +66,14 @@ class Lease:
             (now + self._time_s, self._owner, self._epoch),
         )
         if kept.rowcount != 1:
-            self._step_down()
-            raise StoreLeaseLostError(f"another process has become the scheduler of {self._connections.path}")
+            raise self._lost()
+
+    def check(self) -> None:
+        """Raise StoreLeaseLostError where another process has been the scheduler since this one became it."""
+        with self._connections.reader() as db:
+            held = db.execute("SELECT owner, epoch FROM lease").fetchone()
+        if held != (self._owner, self._epoch):
+            raise self._lost()
 
     def release(self) -> None:
         """Let another process become the scheduler at once. Idempotent."""
@@ -80,6 +86,10 @@ class Lease:
                     )
         finally:
             self._step_down()
+
+    def _lost(self) -> StoreLeaseLostError:
+        self._step_down()
+        return StoreLeaseLostError(f"another process has become the scheduler of {self._connections.path}")
 
     def _step_down(self) -> None:
         """Another is, or may become, the scheduler: it alone moves the log into the file, and has the lock."""

@@ -219,6 +219,10 @@ class SqliteStore(Queries):
         """Become, or stay, the scheduler of this store; see ``Lease``."""
         return self._lease.acquire(now, lease_time_s)
 
+    def check_lease(self) -> None:
+        """Raise StoreLeaseLostError where this process is no longer the scheduler."""
+        self._lease.check()
+
     def release_lease(self) -> None:
         """Let another process become the scheduler at once. Idempotent."""
         self._lease.release()

@@ -238,6 +238,18 @@ class StoreSuite:
             store.commit([Change(transfer=row)], NOW + LEASE_S + 2)
         assert self.row(other, transfer_id).state == "unknown"
 
+    def test_a_scheduler_that_was_replaced_meanwhile_is_told_although_the_lease_is_free_again(
+        self, store: Store, open_store: Callable[[], Store]
+    ) -> None:
+        store.check_lease()
+        other = open_store()
+        assert other.acquire_lease(NOW + LEASE_S + 1, LEASE_S)
+        with pytest.raises(StoreLeaseLostError):
+            store.check_lease()
+        other.release_lease()
+        with pytest.raises(StoreLeaseLostError):
+            store.check_lease()
+
     def test_a_commit_extends_the_lease(self, store: Store, open_store: Callable[[], Store]) -> None:
         store.commit([], NOW + LEASE_S - 1)
         assert not open_store().acquire_lease(NOW + LEASE_S + 1, LEASE_S)

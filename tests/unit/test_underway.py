@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from dts_fsm.endpoints.local import LocalEndpoint
-from dts_fsm.errors import StoreError, TransientError
+from dts_fsm.errors import StoreError, StoreLeaseLostError, TransientError
 from dts_fsm.records import FileTransfer, OperationCode
 from dts_fsm.store import SqliteStore, TransferRow
 from dts_fsm.testing import PromptEndpoint, Rig
@@ -161,6 +161,20 @@ def test_who_takes_office_reads_everything_again(prompt: Rig, loaded: list[int])
     prompt.clock.advance(60.0)
     prompt.tick(1)
     assert len(loaded) == before + 1
+
+
+def test_who_was_replaced_unnoticed_acts_on_nothing_in_memory(prompt: Rig, tmp_path: Path) -> None:
+    # After the wall clock was set forward, another took over from a scheduler that went by its rows in memory.
+    _moving(prompt)
+    prompt.clock.advance(60.0)
+    other = SqliteStore(tmp_path / "dts.db")
+    try:
+        assert other.acquire_lease(prompt.clock.time() + 3600.0, 60.0) is True
+        with pytest.raises(StoreLeaseLostError):
+            prompt.scheduler.tick()
+    finally:
+        other.close()
+    assert list(prompt.scheduler._calls.busy) == []
 
 
 def test_the_rows_that_were_asked_for_last_are_kept_up_to_a_number_of_rows_and_of_files(
