@@ -32,6 +32,12 @@ _log = logging.getLogger(__name__)
 _CLAIM = 1000
 """How many operations a tick takes at most: above some hundreds the cost of a commit is spread thinly enough."""
 
+_FEWEST = 20
+"""How many it takes at least, and how many more than the last one that had room for all.
+
+Taking what there is no room for costs twice: it is read in vain, and drives those out of memory that go on.
+"""
+
 _GATHER_S = 0.02
 """How long a tick waits for the calls of the one before, so that quick answers share a commit."""
 
@@ -87,6 +93,7 @@ class Scheduler:
         self._one_by_one = False
         self._prune_at = self._sweep_at = 0.0
         self._swept = 0
+        self._most = _CLAIM
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -143,6 +150,7 @@ class Scheduler:
         # what is in memory of those that were set back was not written
         sound = [row for rowid, row in rows.items() if rowid not in self._set_back]
         calls, stranded = self._calls.make(sound, now)
+        self._most = _after(self._most, self._calls.refused)
         self._set_back |= {row.rowid: now + COMPLAINT_PAUSE_S for row in stranded}
         self._rows.put(sound)
         return len(changes) + calls
@@ -185,8 +193,8 @@ class Scheduler:
         full = self._calls.dispatcher.full_lanes()
         crowded, self._calls.crowded = self._calls.crowded, frozenset()
         busy = self._calls.busy
-        due = self._store.due(now, _CLAIM, without=full | crowded, busy=busy) if crowded else []
-        return due or self._store.due(now, _CLAIM, without=full, busy=busy)
+        due = self._store.due(now, self._most, without=full | crowded, busy=busy) if crowded else []
+        return due or self._store.due(now, self._most, without=full, busy=busy)
 
     def _decided(
         self,
@@ -446,6 +454,11 @@ class Scheduler:
             return _LONGEST_SLEEP_S
         left_s = next_due_at - self._clock.time()
         return min(left_s if left_s > 0 else _NOTHING_DONE_S, _LONGEST_SLEEP_S)
+
+
+def _after(most: int, refused: int) -> int:
+    """Give how many operations the next tick takes: fewer where there was no room for some."""
+    return max(most - refused, _FEWEST) if refused else min(most + _FEWEST, _CLAIM)
 
 
 def _has_news(change: Change) -> bool:

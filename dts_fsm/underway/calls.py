@@ -36,7 +36,9 @@ class Calls:
 
     Attributes:
         dispatcher: makes them.
-        crowded: the lanes that took up most of what was due last.
+        crowded: the lanes that took up most of what was due last, or had no room for all of it: they have a long queue,
+            and are left out of the next claim, as others may have a short one.
+        refused: for how many operations there was no room.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Calls:
         self._fresh: set[str] = set()
         self._term = 0
         self.crowded: frozenset[str] = frozenset()
+        self.refused = 0
 
     @property
     def busy(self) -> Collection[int]:
@@ -94,21 +97,23 @@ class Calls:
             rows: as they are stored.
         """
         polls: defaultdict[tuple[str, str, str], list[_View]] = defaultdict(list)
-        calls, stranded = 0, []
-        due = _due(rows, now)
-        # who takes up most of this claim is left out of the next one: it may have a long queue, and others a short one
-        crowds = Counter(lane_of(operation.kind, operation.endpoint) for _, operation in due)
-        self.crowded = frozenset(name for name, count in crowds.items() if count > _CROWD)
-        for row, operation in due:
+        calls, stranded, self.refused = 0, [], 0
+        lanes: Counter[str] = Counter()
+        full = set()
+        for row, operation in _due(rows, now):
+            lane = lane_of(operation.kind, operation.endpoint)
+            lanes[lane] += 1
             if operation.handler not in self._handlers:
                 stranded.append(row)
                 _log.error("no such handler", extra={"action": "call", "handler": operation.handler})
                 continue
-            if not self._free(operation):
+            if not self._free(operation, lane):
+                if operation.rowid not in self._in_flight:
+                    self.refused += 1
+                    full.add(lane)
                 continue
             calls += 1
             view = (self._view(row, operation), (row.rowid, operation.rowid))
-            lane = lane_of(operation.kind, operation.endpoint)
             if operation.state in ("running", "suspended") and operation.rowid in self._alone:
                 self._call("poll", operation.handler, lane, [view])
             elif operation.state in ("running", "suspended"):
@@ -119,6 +124,7 @@ class Calls:
         for (name, _, lane), views in polls.items():
             for first in range(0, len(views), _POLL_BATCH):
                 self._call("poll", name, lane, views[first : first + _POLL_BATCH])
+        self.crowded = frozenset(full | {lane for lane, count in lanes.items() if count > _CROWD})
         return calls, stranded
 
     def forget_submissions(self) -> None:
@@ -134,13 +140,13 @@ class Calls:
         self._alone.clear()
         self._fresh.clear()
 
-    def _free(self, operation: OperationRow) -> bool:
+    def _free(self, operation: OperationRow, lane: str) -> bool:
         """True where a call can be made for it: none is under way, and its lane has room."""
         call = self._in_flight.get(operation.rowid)
         if operation.state == "canceling":
             # what has not begun need not be done any more; a cancellation does not wait for room behind other work
             return call is None or (call.verb != "cancel" and self.dispatcher.withdraw(call))
-        return call is None and not self.dispatcher.full(lane_of(operation.kind, operation.endpoint))
+        return call is None and not self.dispatcher.full(lane)
 
     def _call(self, verb: Verb, handler: str, lane: str, views: Sequence[_View]) -> None:
         operations, rowids = zip(*views, strict=True)

@@ -12,8 +12,8 @@ import pytest
 
 from dts_fsm.lanes import LaneDispatcher, LaneLimits
 from dts_fsm.records import Descriptor, OperationStatus
-from dts_fsm.store import Admission
-from dts_fsm.testing import FakeDatabase, FakeEndpoint, Rig
+from dts_fsm.store import Admission, SqliteStore
+from dts_fsm.testing import FakeDatabase, FakeEndpoint, PromptEndpoint, Rig
 
 MANY = 10_000
 
@@ -202,3 +202,31 @@ def test_one_operation_for_which_a_poll_hangs_does_not_keep_those_polled_with_it
     release.set()
     lanes.close()
     rig.close()
+
+
+def test_of_more_transfers_than_are_kept_in_memory_each_is_read_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What there is no room for was claimed, read, and drove those out of memory that went on.
+    monkeypatch.setattr("dts_fsm.underway.rows._MOST_ROWS", 600)
+    read: list[int] = []
+    load = SqliteStore.load
+    monkeypatch.setattr(SqliteStore, "load", lambda store, rowids: (read.extend(rowids), load(store, rowids))[1])
+    rig = Rig(tmp_path, endpoint=PromptEndpoint)
+    lanes = rig.scheduler._calls.dispatcher = LaneDispatcher(
+        limits=lambda _: LaneLimits(concurrency=8), call_timeout_s=60.0
+    )
+    try:
+        rig.source.add("a", b"content")
+        plan = rig.planner.plan(rig.specification("a"))
+        now = rig.clock.time()
+        ids = rig.store.create([Admission(change=rig.engine.admit(plan, now), plan=plan) for _ in range(2000)])
+        rig.scheduler.lead()
+        deadline = time.monotonic() + 60.0
+        while not rig.store.status(ids[-1]).final and time.monotonic() < deadline:
+            rig.scheduler.tick(0.02)
+    finally:
+        lanes.close()
+        rig.close()
+    assert len(set(read)) == 2000
+    assert len(read) < 3500  # the first claim takes more than there is room for

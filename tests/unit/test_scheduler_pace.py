@@ -335,5 +335,5 @@ def test_an_operation_whose_handler_is_gone_keeps_back_no_other(rig: Rig) -> Non
 def test_an_operation_whose_lane_has_no_room_keeps_back_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rowid = rig.store.rowid(rig.create("a"))
     rig.create("b")
-    monkeypatch.setattr(rig.scheduler._calls, "_free", lambda operation: operation.transfer != rowid)
+    monkeypatch.setattr(rig.scheduler._calls, "_free", lambda operation, _: operation.transfer != rowid)
     assert rig.tick() == 1
