@@ -93,7 +93,7 @@ class Scheduler:
         self._one_by_one = False
         self._prune_at = self._sweep_at = 0.0
         self._swept = 0
-        self._most = _CLAIM
+        self._most, self._cut = _CLAIM, False
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -190,11 +190,12 @@ class Scheduler:
         return len(changes)
 
     def _claim(self, now: float) -> list[int]:
-        full = self._calls.dispatcher.full_lanes()
-        crowded, self._calls.crowded = self._calls.crowded, frozenset()
-        busy = self._calls.busy
+        full, busy = self._calls.dispatcher.full_lanes(), self._calls.busy
+        crowded = self._calls.crowded if self._cut else frozenset()
         due = self._store.due(now, self._most, without=full | crowded, busy=busy) if crowded else []
-        return due or self._store.due(now, self._most, without=full, busy=busy)
+        due = due or self._store.due(now, self._most, without=full, busy=busy)
+        self._cut = len(due) >= self._most
+        return due
 
     def _decided(
         self,

@@ -195,7 +195,10 @@ def every_file_of_a_failure_is_accounted_for(name: str, files: Mapping[str, tupl
 
 
 def nothing_due_is_left_out(process: str, waiting: Sequence[str]) -> str | None:
-    """After a tick, whatever is due is under way, rests after a fault, or waits for a lane that is full."""
+    """After a tick, whatever is due is under way, rests after a fault, or waits for a lane that is full.
+
+    Where more is due than a tick takes, that holds after a number of ticks.
+    """
     return f"{process} ticked, and left out {', '.join(waiting)}" if waiting else None
 
 

@@ -24,6 +24,9 @@ from dts_fsm.testing.simulation.invariants import Arrow
 from dts_fsm.testing.simulation.process import Charts
 from dts_fsm.testing.simulation.seen import SeenOperation, SeenTransfer
 
+_TIMES_LEFT_OUT = 20
+"""In so many ticks in a row may an operation be left out that is due, while more is due than a tick takes."""
+
 _TRANSFER = """
 SELECT id, state, reason, completed_at, wanted, files_transferred, files_skipped, bytes_transferred FROM transfers"""
 _OPERATION = "SELECT id, uuid, transfer, kind, endpoint, state, attempts, losses, generation FROM operations"
@@ -56,6 +59,7 @@ class Oracle(Effects):
         self._began: dict[str, int] = {}
         self._seq = 0
         self._ends = 0
+        self._left_out: dict[int, int] = {}
 
     # What users are told
 
@@ -267,15 +271,18 @@ class Oracle(Effects):
 
     # The whole
 
-    def after_tick(self, process: str, now: float, in_flight: set[int], full: frozenset[str]) -> None:
-        """A tick has ended well: is anything left out that was due?"""
+    def after_tick(self, process: str, now: float, in_flight: set[int], full: frozenset[str], *, cut: bool) -> None:
+        """A tick has ended well: is anything left out that was due?
+
+        Args:
+            cut: more was due than a tick takes; then nothing is left out by many ticks in a row.
+        """
         with self._store._connections.reader() as db:
             due = db.execute("SELECT id, kind, endpoint FROM operations WHERE due_at <= ?", (now,)).fetchall()
-        waiting = [
-            self._operations[id_].name
-            for id_, kind, endpoint in due
-            if id_ not in in_flight and lane_of(kind, endpoint) not in full
-        ]
+        left_out = [id_ for id_, kind, endpoint in due if id_ not in in_flight and lane_of(kind, endpoint) not in full]
+        self._left_out = {id_: self._left_out.get(id_, 0) + 1 for id_ in left_out}
+        times = _TIMES_LEFT_OUT if cut else 0
+        waiting = [self._operations[id_].name for id_, count in self._left_out.items() if count > times]
         if waiting:
             self.hold(must.nothing_due_is_left_out, process, waiting)
 

@@ -233,7 +233,8 @@ class Simulation:
             self._oracle.begins_tick(name)
             ticked = process.turn()
             if ticked and self.clock.passed.seconds == began_s:
-                self._oracle.after_tick(name, now, process.dispatcher.in_flight, process.dispatcher.full_lanes())
+                full, cut = process.dispatcher.full_lanes(), process.scheduler._cut
+                self._oracle.after_tick(name, now, process.dispatcher.in_flight, full, cut=cut)
             process.dispatcher.work()
         except Died:
             self._bury(name)
