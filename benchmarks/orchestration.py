@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from benchmarks.meter import Meter, peak_bytes
 from dts_fsm import Config, Descriptor, Orchestrator, ServiceConfig, Specification, User
 from dts_fsm.interfaces import Endpoint
+from dts_fsm.records import FileTransfer
 from dts_fsm.testing import ORCID, FakeDatabase, FakeFile, PromptEndpoint
 
 _USER = User(name="Ada", orcid=ORCID)
@@ -23,12 +26,41 @@ _FILE_BYTES = 1000
 _FILE = FakeFile(_FILE_BYTES)
 
 
+_REMEMBERED = 1000
+"""Of how many moves that have ended a fake says so: as many as the endpoints that move files themselves."""
+
+
+class _Frugal(PromptEndpoint):
+    """An endpoint that grows no faster than a real one: it forgets moves that ended long ago."""
+
+    def transfer(self, destination: Endpoint, files: Sequence[FileTransfer], *, operation_id: UUID) -> UUID:
+        """See ``Endpoint``."""
+        handle = super().transfer(destination, files, operation_id=operation_id)
+        with self._lock:
+            while len(self._moves) > _REMEMBERED and (oldest := next(iter(self._moves.values()))).result is not None:
+                del self._moves[oldest.id]
+        self.submissions.clear()
+        return handle
+
+
+class _Forgetful(dict[str, FakeFile]):
+    """The files of a fake to which more and more come: they are nowhere in memory."""
+
+    def __setitem__(self, path: str, file: FakeFile) -> None:
+        pass
+
+
 class World:
-    """An orchestrator between two fake databases, and specifications of files that are there."""
+    """An orchestrator between two fake databases, and specifications of files that are there.
+
+    What it is made of is not gone through by the garbage collector: it is not the orchestrator's, and would cost more
+    the more transfers there are.
+    """
 
     def __init__(self, folder: Path, *, transfers: int, files: int, duration_s: float = 0.0) -> None:
-        source = PromptEndpoint("source", sees=folder, duration_s=duration_s)
-        destination = PromptEndpoint("destination")
+        source = _Frugal("source", sees=folder, duration_s=duration_s)
+        destination = _Frugal("destination")
+        destination.files = _Forgetful()
         genomes = FakeDatabase("genomes", endpoint=source, endpoint_name="source")
         archive = FakeDatabase("archive", endpoint=destination, endpoint_name="destination")
         self.specifications = [
@@ -49,9 +81,10 @@ class World:
             databases={"genomes": genomes, "archive": archive},
             endpoints={"source": source, "destination": destination},
         )
+        gc.freeze()
 
 
-class _Bottomless(PromptEndpoint):
+class _Bottomless(_Frugal):
     """An endpoint that has every file, and remembers none that it gets: it takes no memory for them."""
 
     def __init__(self, name: str, *, sees: Path | None = None) -> None:
@@ -60,11 +93,6 @@ class _Bottomless(PromptEndpoint):
 
     def _find(self, path: str) -> FakeFile | None:
         return super()._find(path) if path.endswith(".json") else _FILE
-
-
-class _Forgetful(dict[str, FakeFile]):
-    def __setitem__(self, path: str, file: FakeFile) -> None:
-        pass
 
 
 class _Describing(FakeDatabase):

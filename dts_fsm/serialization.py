@@ -79,6 +79,8 @@ def _tuple_from(converter: Converter, item: Any) -> Any:
 def _make_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     configure_converter(converter)
+    # thousands of ids need not be looked at one by one
+    converter.register_unstructure_hook_func(lambda kind: kind == tuple[str, ...], list)
     converter.register_unstructure_hook(enum.StrEnum, lambda member: member.value)
     converter.register_unstructure_hook(UUID, str)
     converter.register_structure_hook(UUID, lambda value, _: UUID(value))

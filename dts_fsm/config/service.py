@@ -221,8 +221,9 @@ class ServiceConfig:
         """
         if not setting:
             return None
-        fields = attrs.fields_dict(type(self))
-        if not setting.endswith("_deadline") or f"{setting}_s" not in fields:
-            known = ", ".join(name.removesuffix("_s") for name in fields if name.endswith("_deadline_s"))
+        limit_s = getattr(self, f"{setting}_s", None) if setting.endswith("_deadline") else None
+        if limit_s is None:
+            names = [field.name for field in attrs.fields(type(self))]
+            known = ", ".join(name.removesuffix("_s") for name in names if name.endswith("_deadline_s"))
             raise InvalidServiceConfigError(f"a statechart names a deadline that is none of {known}", key=setting)
-        return float(getattr(self, f"{setting}_s"))
+        return float(limit_s)

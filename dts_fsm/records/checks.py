@@ -105,9 +105,10 @@ def member(kind: type[Member], value: Any) -> Member:
     Raises:
         SpecificationError: there is no such member.
     """
-    if value not in list(kind):
-        raise SpecificationError(f"there is no {kind.__name__} {shown(value)}: there are {', '.join(kind)}")
-    return kind(value)
+    try:
+        return kind(value)
+    except ValueError:
+        raise SpecificationError(f"there is no {kind.__name__} {shown(value)}: there are {', '.join(kind)}") from None
 
 
 def check_seconds(timeout_s: object) -> None:

@@ -165,9 +165,12 @@ class _Event(transitions.Event):
         if model.state not in self.transitions:
             raise transitions.MachineError(f"Can't trigger event {self.name} from state {model.state}!")
         for transition in self.transitions[model.state]:
-            # the library's types allow for names of functions, and for transitions that lead nowhere
-            if all(cast(Guard, asked.func)(*args, **kwargs) == asked.target for asked in transition.conditions):
-                model.state = target = cast(str, transition.dest)
+            for asked in transition.conditions:
+                # the library's types allow for names of functions, and for transitions that lead nowhere
+                if cast("Guard", asked.func)(*args, **kwargs) != asked.target:
+                    break
+            else:
+                model.state = target = cast("str", transition.dest)
                 for callback in cast("list[Callback]", self.machine.states[target].on_enter):
                     callback(*args, **kwargs)
                 return True

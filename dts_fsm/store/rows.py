@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 import attrs
@@ -21,6 +22,9 @@ from dts_fsm.records import (
     Specification,
     Transfer,
 )
+
+_uuid = lru_cache(10_000)(UUID)
+"""The id of a text: rows are asked for theirs again and again."""
 
 DATABASE_KINDS = ("stage", "finalize")
 """The kinds of operations whose ``endpoint`` is a database: it may have the name of an endpoint."""
@@ -76,7 +80,7 @@ class OperationRow:
     @property
     def id(self) -> UUID:
         """The operation's public id."""
-        return UUID(self.uuid)
+        return _uuid(self.uuid)
 
     @property
     def submission_id(self) -> UUID:
@@ -126,7 +130,7 @@ class TransferRow:
     @property
     def id(self) -> UUID:
         """The transfer's public id."""
-        return UUID(self.uuid)
+        return _uuid(self.uuid)
 
     @property
     def phase(self) -> str:

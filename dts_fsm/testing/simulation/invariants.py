@@ -195,10 +195,7 @@ def every_file_of_a_failure_is_accounted_for(name: str, files: Mapping[str, tupl
 
 
 def nothing_due_is_left_out(process: str, waiting: Sequence[str]) -> str | None:
-    """After a tick, whatever is due is under way, rests after a fault, or waits for a lane that is full.
-
-    Where more is due than a tick takes, that holds after a number of ticks.
-    """
+    """After a tick, or some where more is due than one takes, what is due is under way, rests, or has a full lane."""
     return f"{process} ticked, and left out {', '.join(waiting)}" if waiting else None
 
 
