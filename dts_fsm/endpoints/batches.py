@@ -126,7 +126,7 @@ def batches(
     """Give all files in batches, in their order, without ever holding more than one batch."""
     attempt = f"{time.time_ns():016x}{secrets.token_hex(4)}"
     seen: set[str] = set()
-    for chosen in _portions(files, max_files):
+    for chosen in portions(files, max_files):
         folders = {destination_folder(file) for file in chosen} - seen
         seen |= folders
         yield Batch(
@@ -141,7 +141,8 @@ def batches(
         )
 
 
-def _portions(files: Iterable[FileTransfer], max_files: int) -> Iterator[list[FileTransfer]]:
+def portions(files: Iterable[FileTransfer], max_files: int) -> Iterator[list[FileTransfer]]:
+    """Give all files in lists of at most ``max_files`` and ``BATCH_BYTES``, in their order; a larger file is alone."""
     chosen: list[FileTransfer] = []
     num_bytes = 0
     for file in files:

@@ -7,13 +7,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from dts_fsm.endpoints.batches import Batch, Meter, always, never
+from dts_fsm.endpoints.batches import Meter, always, never
 from dts_fsm.endpoints.outcomes import failures
-from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationStatus
+from dts_fsm.records import FileOutcome, FileState, FileTransfer, OperationCode, OperationStatus
 
-Submit = Callable[[Batch, Meter], "Future[list[FileOutcome]]"]
+
+class Portion(Protocol):
+    """Files that one worker moves."""
+
+    @property
+    def files(self) -> tuple[FileTransfer, ...]:
+        """All of them."""
+        ...
+
+
+Submit = Callable[[Any, Meter], "Future[list[FileOutcome]]"]
 """Hands a batch to an executor; the meter may be left unused where it cannot be shared."""
 
 
@@ -34,7 +44,7 @@ class Job:
 
     def __init__(
         self,
-        batches: Iterator[Batch],
+        batches: Iterator[Portion],
         *,
         num_files: int,
         submit: Submit,
@@ -118,7 +128,7 @@ class Job:
                 self._ended = _nothing
         ended()
 
-    def _next(self) -> tuple[Batch, Meter] | None:
+    def _next(self) -> tuple[Portion, Meter] | None:
         with self._lock:
             if len(self._under_way) < self._window and self._final is None:
                 batch = self._next_batch()
@@ -131,7 +141,7 @@ class Job:
             self._feeding = False
             return None
 
-    def _next_batch(self) -> Batch | None:
+    def _next_batch(self) -> Portion | None:
         if self._canceled or self._fault is not None:
             return None
         try:
@@ -140,7 +150,7 @@ class Job:
             self._fault = error
             return None
 
-    def _collect(self, batch: Batch, meter: Meter, future: Future[Any]) -> None:
+    def _collect(self, batch: Portion, meter: Meter, future: Future[Any]) -> None:
         if future.cancelled():
             outcomes = [] if self._canceled else failures(batch.files, RuntimeError("the executor dropped the work"))
         elif (error := future.exception()) is not None:

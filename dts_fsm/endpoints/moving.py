@@ -216,7 +216,7 @@ class _Work:
             os.rename(copied.part, name, src_dir_fd=folder, dst_dir_fd=folder)
             return copied
         try:
-            _rename_to_nothing(copied.part, name, folder)
+            rename_to_nothing(copied.part, name, folder)
         except FileExistsError:  # it appeared after the look: perhaps from a forgotten run of the same operation
             found = self._copier.look(copied.file, folder, name, sync=self._durable)
             if found is None:  # and it has gone again
@@ -243,7 +243,7 @@ class _Work:
             raise OSError(errno.ESTALE, "the destination's root was replaced meanwhile")
 
 
-def _rename_to_nothing(part: str, name: str, folder: int) -> None:
+def rename_to_nothing(part: str, name: str, folder: int) -> None:
     """Give the file ``part`` this name, unless something has it: FileExistsError then, and all is as it was."""
     try:
         os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
-from dts_fsm.endpoints.batches import Batch, Meter
-from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.batches import Meter
 from dts_fsm.endpoints.turns import Turns
 from dts_fsm.records import FileOutcome
 
 logger = logging.getLogger(__name__)
 
-_Work = tuple["Future[list[FileOutcome]]", Batch, Meter]
+Work = Callable[[Meter, Turns], list[FileOutcome]]
+"""Moves a batch of files: counts in the meter, and may take turns with other work on small files."""
+
+_Waiting = tuple["Future[list[FileOutcome]]", Work, Meter]
 
 
 class Workers:
@@ -33,7 +36,7 @@ class Workers:
         self._name = name
         self._lock = threading.Lock()
         self._closed = False
-        self._waiting: SimpleQueue[_Work | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._turns = Turns(num_threads)
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True) for number in range(num_threads)
@@ -41,8 +44,8 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, batch: Batch, meter: Meter) -> Future[list[FileOutcome]]:
-        """Have the batch moved, and give what its outcomes come in. Does not wait.
+    def submit(self, work: Work, meter: Meter) -> Future[list[FileOutcome]]:
+        """Have the work done, and give what its outcomes come in. Does not wait.
 
         Raises:
             RuntimeError: the workers are closed.
@@ -51,7 +54,7 @@ class Workers:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the endpoint was closed")
-            self._waiting.put((future, batch, meter))
+            self._waiting.put((future, work, meter))
         return future
 
     def close(self, *, timeout_s: float) -> None:
@@ -62,8 +65,8 @@ class Workers:
         """
         with self._lock:
             self._closed = True
-        while (work := self._next_waiting()) is not None:
-            work[0].cancel()
+        while (waiting := self._next_waiting()) is not None:
+            waiting[0].cancel()
         for _ in self._threads:
             self._waiting.put(None)
         deadline_s = time.monotonic() + timeout_s
@@ -75,21 +78,21 @@ class Workers:
                 extra={"action": "close", "workers": self._name, "num_threads": num_alive},
             )
 
-    def _next_waiting(self) -> _Work | None:
+    def _next_waiting(self) -> _Waiting | None:
         try:
             return self._waiting.get_nowait()
         except Empty:
             return None
 
     def _work(self) -> None:
-        while (work := self._waiting.get()) is not None:
-            future, batch, meter = work
+        while (waiting := self._waiting.get()) is not None:
+            future, work, meter = waiting
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                outcomes = move_batch(batch, meter, self._turns)
+                outcomes = work(meter, self._turns)
             except BaseException as error:  # noqa: BLE001, RUF100 - the job makes failed files of whatever it is
                 future.set_exception(error)
             else:
                 future.set_result(outcomes)
-            del work, future, batch, meter  # or a thread without work would keep the last move's files in memory
+            del waiting, future, work, meter  # or a thread without work would keep the last move's files in memory

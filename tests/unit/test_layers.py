@@ -21,6 +21,7 @@ LAYERS = (
         "serialization": "records to JSON and back",
         "statechart": "charts: read, checked, run and drawn",
     },
+    {"web": "asks services over HTTP"},
     {
         "askers": "asks plug-ins while somebody waits, with a time-out",
         "manifest": "the text of a manifest",
@@ -55,6 +56,7 @@ HOME = {
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "transitions": {"statechart/machine.py"},
+    "urllib3": {"web/"},
     "yaml": {"config/yaml_text.py"},
 }
 """Where a library may be imported: everything else is spared its types, its errors and its changes."""

@@ -27,6 +27,7 @@ import pytest
 
 from dts_fsm.config import EndpointConfig
 from dts_fsm.endpoints import LocalEndpoint, copying, local
+from dts_fsm.endpoints import endpoint as endpoint_module
 from dts_fsm.endpoints.batches import Batch, batches
 from dts_fsm.endpoints.durability import Durability
 from dts_fsm.endpoints.moving import _Work, move_batch
@@ -209,7 +210,7 @@ def test_a_checksum_whose_package_is_missing_is_refused_as_a_default_and_fails_a
         raise MissingHashError(algorithm, "blake3")
 
     pair = make_pair()
-    monkeypatch.setattr(local, "new_hasher", missing)
+    monkeypatch.setattr(endpoint_module, "new_hasher", missing)
     monkeypatch.setattr(copying, "new_hasher", missing)
     with pytest.raises(InvalidEndpointConfigError, match=r"default_checksum: .*pip install 'dts-fsm\[hashes\]'"):
         LocalEndpoint(root=pair.destination.root, default_checksum="blake3")
@@ -516,7 +517,7 @@ def test_a_batch_and_its_outcome_can_be_pickled(make_pair: Callable[..., Pair]) 
 def test_the_newest_ended_moves_are_remembered_and_no_untold_end_is_forgotten(
     make_pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(endpoint_module, "MAX_REMEMBERED", 3)
     pair = make_pair()
     handles = [pair.begin(pair.put(f"{i}", b"x")) for i in range(5)]
     for handle in handles:
@@ -547,7 +548,7 @@ def test_a_closed_endpoint_has_lost_what_was_under_way_and_can_be_used_again(
 def test_a_worker_that_hangs_does_not_hold_who_closes(
     make_pair: Callable[..., Pair], gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(local, "CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(endpoint_module, "CLOSE_TIMEOUT_S", 0.01)
     others = set(threading.enumerate())
     pair = make_pair(workers=1)
     first, second = pair.begin(pair.put("a", b"x")), pair.begin(pair.put("b", b"x"))
@@ -627,7 +628,7 @@ def test_a_worker_that_hung_while_it_was_fenced_off_puts_nothing_in_place_under_
         assert opened.wait(DEADLINE_S)
         publish(work)
 
-    monkeypatch.setattr(local, "CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(endpoint_module, "CLOSE_TIMEOUT_S", 0.01)
     monkeypatch.setattr(_Work, "publish", hanging)
     pair = make_pair(workers=1)
     handle = pair.begin(pair.put("a", b"x"))
