@@ -1,5 +1,6 @@
 """How this package asks over HTTP: with time-outs, careful retries, verified TLS, and no secret in any text."""
 
-from dts_fsm.web.client import Answer, HttpClient, Stream
+from dts_fsm.web.answers import Answer, Stream
+from dts_fsm.web.client import HttpClient
 
 __all__ = ["Answer", "HttpClient", "Stream"]

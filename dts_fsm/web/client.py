@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
-import attrs
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, SSLError
 
@@ -23,7 +22,9 @@ from dts_fsm.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from dts_fsm.web.retrying import TRANSIENT_STATUSES, retrying
+from dts_fsm.web.answers import PIECE_BYTES, Answer, BrokenOffError, Stream, pieces, whole
+from dts_fsm.web.pools import connections as connected
+from dts_fsm.web.retrying import TRANSIENT_STATUSES, persistently
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _IDEMPOTENT = _READS | {"PUT", "DELETE"}
@@ -34,51 +35,8 @@ _MOST_REDIRECTS = 5
 _QUOTED = 300
 """How many characters of an answer that says what is wrong are shown."""
 
-_PIECE_BYTES = 1 << 18
-
-
-@attrs.frozen(kw_only=True)
-class Answer:
-    """What a server has answered, whole.
-
-    Attributes:
-        status: of HTTP.
-        headers: by name, in any case.
-        body: not encoded any more.
-        url: from where it came in the end, without its query, which may have secrets.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-
-    def json(self) -> Any:
-        """Give the value that the body has as JSON.
-
-        Raises:
-            PermanentError: it is something else.
-        """
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise PermanentError(f"{self.url} answered with something else than JSON: {error}") from error
-
-
-@attrs.frozen(kw_only=True)
-class Stream:
-    """An answer whose body is read in pieces.
-
-    Attributes:
-        status, headers, url: as an ``Answer`` has them.
-        pieces: the body as it was sent, encoded as the headers say, in bounded pieces. Iterating raises as
-            ``HttpClient.request`` does where the connection breaks.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    url: str
-    pieces: Iterator[bytes]
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-amz-security-token"})
+"""Headers that no other origin gets, whether or not their values are marked as secrets."""
 
 
 def _no_headers() -> Mapping[str, str | Secret]:
@@ -88,9 +46,10 @@ def _no_headers() -> Mapping[str, str | Secret]:
 class HttpClient:
     """Asks one service; safe for threads, which share its connections.
 
-    TLS is verified, and no redirect leads from https to http. Headers of the client go to the origin of its URL alone:
-    a redirect elsewhere does not get them. A request is made again, with jittered back-off and after the pause that the
-    server asks for (``Retry-After``), where that cannot do anything twice.
+    TLS is verified, no redirect leads from https to http, and no secret is sent over http except to this machine.
+    Headers of the client, and credentials, go to the origin of its URL alone: a redirect elsewhere does not get them.
+    A request is made again, with jittered back-off and after the pause that the server asks for (``Retry-After``),
+    where that cannot do anything twice. A proxy that the environment names is used.
 
     Args:
         base_url: what the paths of requests are relative to; "https://…", or "http://…" where nothing is secret.
@@ -98,14 +57,16 @@ class HttpClient:
         headers: gives the headers of each request; called for each, from any thread. Secrets in them are masked.
         ca_file: certificates to trust instead of the system's.
         connect_timeout_s: how long a connection may take.
-        read_timeout_s: how long a server may be silent.
+        read_timeout_s: how long a server may be silent; a body that comes a few bytes at a time counts as silence. Who
+            sends its headers so is stopped by nobody here: calls that must end have a time-out of their own.
         retries: how often a request is made again, at most.
         max_body_bytes: longer answers are refused, so that none fills the memory.
         connections: how many are kept open.
         secrets: more of what must not be seen in a text, for example of the URL.
 
     Raises:
-        ConfigurationError: the URL is not one of HTTP, or the certificates cannot be read.
+        ConfigurationError: the URL is not one of HTTP, or has a user or a password, or the certificates cannot be
+            read.
     """
 
     def __init__(
@@ -122,22 +83,19 @@ class HttpClient:
         connections: int = 8,
         secrets: Collection[Secret] = (),
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"must be a URL such as https://example.org/api, not {base_url!r}", key="url")
+        parts = _parts(base_url)
         self.name, self._base = name, base_url.rstrip("/") + "/"
-        self._headers, self._retries, self._max_body_bytes = headers, retries, max_body_bytes
-        self._secrets = tuple(secrets)
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            raise ConfigurationError(f"the certificates {ca_file!r} cannot be read: {error}", key="ca_file") from error
-        self._pool = urllib3.PoolManager(
-            maxsize=connections,
-            block=False,
-            ssl_context=context,
-            timeout=urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s),
+        self._origin, self._local = _origin(base_url), _is_local(parts.hostname or "")
+        self._headers, self._retries = headers, retries
+        self._max_body_bytes, self._read_timeout_s = max_body_bytes, read_timeout_s
+        self._pool, more = connected(
+            base_url,
+            ca_file=ca_file,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            kept=connections,
         )
+        self._secrets = (*secrets, *more)
 
     def close(self) -> None:
         """Close the connections; the client remains usable. Idempotent."""
@@ -145,7 +103,7 @@ class HttpClient:
 
     def url(self, path: str) -> str:
         """Give the whole URL of a path, which may be a URL itself."""
-        return urljoin(self._base, path.lstrip("/") if "://" not in path else path)
+        return path if path.startswith(("http://", "https://")) else self._base + path.lstrip("/")
 
     def request(
         self,
@@ -177,10 +135,19 @@ class HttpClient:
             DowngradedRedirectError: it redirects from https to http.
             PermanentError: it refuses the request for good, or its answer is too long.
         """
+        if any(isinstance(value, Secret) for value in (form or {}).values()):
+            self._keep_secret(self.url(path))
         body, sent = _encoded(json_body, form)
-        with self._opened(method, path, params, body, {**sent, **(headers or {})}, safe, accept) as (response, url):
-            content = self._whole(response, url)
-            return Answer(status=response.status, headers=response.headers, body=content, url=url)
+        safe = method in _IDEMPOTENT if safe is None else safe
+        for again in (safe and self._retries > 0, False):
+            try:
+                with self._opened(method, path, params, body, {**sent, **(headers or {})}, safe, accept) as (got, url):
+                    content = whole(got, url, most_bytes=self._max_body_bytes, patience_s=self._read_timeout_s)
+                    return Answer(status=got.status, headers=got.headers, body=content, url=url)
+            except BrokenOffError:
+                if not again:
+                    raise
+        raise AssertionError("the last turn returns or raises")
 
     @contextmanager
     def stream(
@@ -190,12 +157,12 @@ class HttpClient:
         method: str = "GET",
         headers: Mapping[str, str | Secret] | None = None,
         accept: Collection[int] = (),
-        piece_bytes: int = _PIECE_BYTES,
+        piece_bytes: int = PIECE_BYTES,
     ) -> Iterator[Stream]:
         """Give the answer to a request that only reads, its body piece by piece; errors are those of ``request``."""
         with self._opened(method, path, None, None, headers or {}, True, accept) as (response, url):
-            pieces = self._pieces(response, url, piece_bytes)
-            yield Stream(status=response.status, headers=response.headers, url=url, pieces=pieces)
+            body = pieces(response, url, piece_bytes=piece_bytes, patience_s=self._read_timeout_s)
+            yield Stream(status=response.status, headers=response.headers, url=url, pieces=body)
 
     @contextmanager
     def _opened(
@@ -205,7 +172,7 @@ class HttpClient:
         params: Mapping[str, Any] | None,
         body: bytes | None,
         more: Mapping[str, str | Secret],
-        safe: bool | None,
+        safe: bool,
         accept: Collection[int],
     ) -> Iterator[tuple[urllib3.BaseHTTPResponse, str]]:
         url = self.url(path)
@@ -213,7 +180,6 @@ class HttpClient:
             url = f"{url}{'&' if '?' in url else '?'}{query}"
         own = self._headers()
         redact = Redactor(own, more, self._secrets)
-        safe = method in _IDEMPOTENT if safe is None else safe
         response, url = self._followed(method, url, body, own, more, safe=safe, redact=redact)
         bare = redact(url.partition("?")[0])
         try:
@@ -236,20 +202,25 @@ class HttpClient:
     ) -> tuple[urllib3.BaseHTTPResponse, str]:
         """Give the answer at the end of the redirects, and its URL."""
         for _ in range(_MOST_REDIRECTS + 1):
-            sent = {**(own if _origin(url) == _origin(self._base) else {}), **more}
+            sent = {**(own if _origin(url) == self._origin else {}), **more}
             response = self._sent(method, url, body, sent, safe=safe, redact=redact)
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or target is None:
                 return response, url
-            response.drain_conn()
-            response.release_conn()
+            response.close()  # its body may have no end
             if method not in _READS:
                 raise PermanentError(f"{self.name} redirects a {method} request: correct its URL")
-            target = urljoin(url, target)
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+            try:
+                target = urljoin(url, target)
+                origin = _origin(target)
+            except ValueError:
+                raise PermanentError(f"{self.name} redirects to something that is no URL") from None
+            if origin[0] != "https" and urlsplit(url).scheme == "https":
                 raise DowngradedRedirectError(self.name, redact(target.partition("?")[0]))
-            if _origin(target) != _origin(url):
-                more = {name: value for name, value in more.items() if not isinstance(value, Secret)}
+            if origin[0] not in ("http", "https"):
+                raise PermanentError(f"{self.name} redirects to something that is not on the web")
+            if origin != _origin(url):
+                more = {name: value for name, value in more.items() if not _secret(name, value)}
             url = target
         raise PermanentError(f"{self.name} redirects more than {_MOST_REDIRECTS} times")
 
@@ -263,48 +234,38 @@ class HttpClient:
         safe: bool,
         redact: Redactor,
     ) -> urllib3.BaseHTTPResponse:
+        if any(_secret(*header) for header in headers.items()):
+            self._keep_secret(url)
         shown = {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
-        try:
+
+        def ask() -> urllib3.BaseHTTPResponse:
             return self._pool.request(
                 method,
                 url,
                 body=body,
                 headers=shown,
-                retries=retrying(self._retries, safe=safe),
+                retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
-        except LocationParseError as error:
-            raise PermanentError(redact(f"{self.name} cannot be asked: {error}")) from None
+
+        try:
+            return persistently(ask, times=self._retries, safe=safe)
+        except (LocationParseError, ValueError) as error:  # a URL, or a header with a line break, say
+            raise PermanentError(redact(f"{self.name} cannot be asked: {type(error).__name__}")) from None
         except (HTTPError, OSError) as error:
             raise _unreachable(self.name, url, error, redact) from None
 
-    def _whole(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
-        content = bytearray()
-        try:
-            for piece in response.stream(_PIECE_BYTES, decode_content=True):
-                content += piece
-                if len(content) > self._max_body_bytes:
-                    response.close()
-                    raise PermanentError(f"{url} answered with more than {self._max_body_bytes} bytes")
-        except (HTTPError, OSError) as error:
-            raise UnavailableError(f"the answer of {url} broke off: {error}") from error
-        return bytes(content)
-
-    def _pieces(self, response: urllib3.BaseHTTPResponse, url: str, piece_bytes: int) -> Iterator[bytes]:
-        try:
-            while piece := response.read(piece_bytes, decode_content=False):
-                yield piece
-        except (HTTPError, OSError) as error:
-            raise UnavailableError(f"the answer of {url} broke off: {error}") from error
+    def _keep_secret(self, url: str) -> None:
+        if not url.startswith("https:") and not self._local:
+            raise PermanentError(f"{self.name} is asked over http, where others can read secrets: give an https URL")
 
     def _fault(self, response: urllib3.BaseHTTPResponse, url: str, redact: Redactor) -> Exception:
         try:
-            text = response.read(_QUOTED * 4, decode_content=True).decode("utf-8", "replace")
-        except (HTTPError, OSError):
+            text = (response.read1(_QUOTED * 4, decode_content=False) or b"").decode("utf-8", "replace")
+        except (HTTPError, OSError, ValueError):
             text = ""
-        response.close()
         said = redact(" ".join(text.split())[:_QUOTED])
         message = f"{self.name} answered {response.status} {_phrase(response.status)} at {url}"
         message = f"{message}: {said}" if said else message
@@ -320,6 +281,31 @@ def _encoded(json_body: Any, form: Mapping[str, str | Secret] | None) -> tuple[b
     if json_body is not None:
         return json.dumps(json_body).encode(), {"Content-Type": "application/json"}
     return None, {}
+
+
+def _parts(base_url: str) -> SplitResult:
+    try:
+        parts = urlsplit(base_url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its port, or its brackets
+        valid = False
+    if not valid:
+        shown = "this" if "@" in base_url else repr(base_url)
+        raise ConfigurationError(f"must be a URL such as https://example.org/api, not {shown}", key="url")
+    if "@" in parts.netloc:
+        raise ConfigurationError("must have no user and no password: there are settings for them", key="url")
+    return parts
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _secret(name: str, value: str | Secret) -> bool:
+    return isinstance(value, Secret) or name.lower() in _CREDENTIALS
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

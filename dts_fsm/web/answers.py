@@ -1,0 +1,114 @@
+"""What a service answers, and how its body is read: bounded in size, and never for longer than it brings something."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from dts_fsm.errors import PermanentError, UnavailableError
+
+PIECE_BYTES = 1 << 18
+
+_LEAST_BYTES_PER_S = 100
+"""A body that comes more slowly than this is one that does not come: a time-out of reads alone would wait for ever."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What a server has answered, whole.
+
+    Attributes:
+        status: of HTTP.
+        headers: by name, in any case.
+        body: as it was sent; nothing is asked for, or taken, in a compressed form.
+        url: from where it came in the end, without its query, which may have secrets.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """Give the value that the body has as JSON.
+
+        Raises:
+            PermanentError: it is something else.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise PermanentError(f"{self.url} answered with something else than JSON: {error}") from error
+
+
+@attrs.frozen(kw_only=True)
+class Stream:
+    """An answer whose body is read in pieces.
+
+    Attributes:
+        status, headers, url: as an ``Answer`` has them.
+        pieces: the body as it was sent, encoded as the headers say, in bounded pieces. Iterating raises as
+            ``HttpClient.request`` does where the connection breaks.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    pieces: Iterator[bytes]
+
+
+class BrokenOffError(UnavailableError):
+    """A body ended before its end: where the request can be made twice, another may bring it."""
+
+
+def pieces(response: urllib3.BaseHTTPResponse, url: str, *, piece_bytes: int, patience_s: float) -> Iterator[bytes]:
+    """Give the body as it comes, undecoded, in pieces of at most that size.
+
+    Args:
+        url: for messages.
+        patience_s: after so long, spent waiting here, a body that has brought next to nothing is given up.
+
+    Raises:
+        BrokenOffError: the connection broke, or the body is too slow.
+    """
+    waited_s, num_bytes = 0.0, 0
+    while True:
+        began_s = time.monotonic()
+        try:
+            piece = response.read1(piece_bytes, decode_content=False)
+        except (HTTPError, OSError, ValueError) as error:
+            raise BrokenOffError(f"the answer of {url} broke off: {error}") from error
+        if not piece:
+            return
+        waited_s += time.monotonic() - began_s
+        num_bytes += len(piece)
+        if waited_s > patience_s:
+            if num_bytes < _LEAST_BYTES_PER_S * waited_s:
+                raise BrokenOffError(f"the answer of {url} is too slow: {num_bytes} bytes in {waited_s:.0f} seconds")
+            waited_s, num_bytes = 0.0, 0
+        yield piece
+
+
+def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, patience_s: float) -> bytes:
+    """Give the body; it is not compressed.
+
+    Raises:
+        BrokenOffError: as ``pieces``.
+        PermanentError: it is longer than ``most_bytes``, or compressed, though that was not asked for: nobody knows
+            what would come out of it.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise PermanentError(f"{url} answered in the encoding {encoding[:40]!r}, which nobody asked for")
+    content = bytearray()
+    for piece in pieces(response, url, piece_bytes=PIECE_BYTES, patience_s=patience_s):
+        content += piece
+        if len(content) > most_bytes:
+            raise PermanentError(f"{url} answered with more than {most_bytes} bytes")
+    return bytes(content)

@@ -1,0 +1,1 @@
+"""Real servers on this machine, started by the tests that ask them."""
