@@ -11,6 +11,7 @@ from dts_fsm.errors import (
     ProviderError,
     SizeMismatchError,
     SourceChangedError,
+    UnauthorizedError,
     UnsafePathError,
 )
 from dts_fsm.records import FileOutcome, FileState, FileTransfer
@@ -30,7 +31,8 @@ class TargetExistsError(PermanentError):
         )
 
 
-_REASONS: tuple[tuple[type[ProviderError], str, bool], ...] = (
+_REASONS: tuple[tuple[type[ProviderError | UnauthorizedError], str, bool], ...] = (
+    (PermanentError, "error", False),  # where nothing below says more
     (SourceMissingError, "not found", False),
     (TargetExistsError, "exists", False),
     (UnsafePathError, "unsafe path", False),
@@ -38,6 +40,7 @@ _REASONS: tuple[tuple[type[ProviderError], str, bool], ...] = (
     (ChecksumMismatchError, "checksum mismatch", False),
     (MissingHashError, "unknown checksum", False),
     (SourceChangedError, "source changed", True),  # another attempt may find it quiet
+    (UnauthorizedError, "denied", False),
 )
 
 _ERRNO_REASONS = {
