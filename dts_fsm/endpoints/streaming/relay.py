@@ -94,6 +94,7 @@ class Relay:
             raise _missing(file)
         entry, content = found
         observed = self._observed(file, content)
+        _check_known(file, entry, observed)
         meter.advance(len(content))
         free = file.overwrite is not Overwrite.ALWAYS
         while True:
@@ -135,6 +136,7 @@ class Relay:
             if observed is not None and file.hash not in (None, observed):
                 error = ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
                 raise _LeftoverError(str(error)) if recalled else error
+            _check_known(file, entry, observed)
             if self.source.look(file.source_path) != entry:
                 raise SourceChangedError(f"{file.source_path}: the file changed while it was moved")
             self._read_back(file, writing, entry.bytes, observed)
@@ -320,6 +322,14 @@ def _missing(file: FileTransfer) -> SourceMissingError:
 def _check_size(file: FileTransfer, num_bytes: int) -> None:
     if file.bytes not in (None, num_bytes):
         raise SizeMismatchError(file.source_path, file.bytes, num_bytes)
+
+
+def _check_known(file: FileTransfer, entry: Entry, observed: Checksum | None) -> None:
+    """Where nobody says what the content must be, compare it with what the source's service knows of it."""
+    if observed is None or file.hash is not None:
+        return
+    if (known := entry.checksums.get(observed.algorithm, observed.digest)) != observed.digest:
+        raise TransientError(f"{file.source_path}: its service knows {known}, and {observed} was read")
 
 
 def _check_replaceable(file: FileTransfer) -> None:
