@@ -105,12 +105,19 @@ class Storage(Protocol):
         name: the endpoint's name; for messages.
         part_bytes: in what portions its large files are best read. A file of up to that size is small: it is read by
             one ``fetch`` and written by one ``put``.
-        exclusive: whether ``Writing.complete`` can be exclusive without a race.
     """
 
     name: str
     part_bytes: int
-    exclusive: bool
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether ``Writing.complete`` can be exclusive without a race; may ask the service, once.
+
+        Raises:
+            TransientError, PermanentError: the service does not answer.
+        """
+        ...
 
     def look(self, path: str) -> Entry | None:
         """Give what is there; None where there is nothing.
