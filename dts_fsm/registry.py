@@ -174,13 +174,20 @@ def _factory(group: str, kind: str, provider: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:  # whatever a foreign module does when it is imported
         raise InvalidProviderError(
             f"the package {package} offers the {kind} provider {provider!r}, but {entry.value} cannot be imported: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}{_extra_missing(provider, error)}"
         ) from error
     if not callable(factory):
         raise InvalidProviderError(
             f"the package {package} offers the {kind} provider {provider!r}, but {entry.value} cannot be called"
         )
     return cast(Callable[..., Any], factory)
+
+
+def _extra_missing(provider: str, error: BaseException) -> str:
+    extra = _EXTRAS.get(provider)
+    return (
+        f"; install what it needs: pip install 'dts-fsm[{extra}]'" if extra and isinstance(error, ImportError) else ""
+    )
 
 
 def _not_installed(kind: str, provider: str, installed: list[str]) -> str:
