@@ -29,7 +29,7 @@ T = TypeVar("T")
 ENDPOINTS_GROUP = "dts_fsm.endpoints"
 DATABASES_GROUP = "dts_fsm.databases"
 
-_EXTRAS = {"s3": "s3", "bucket": "s3", "globus": "globus"}
+_EXTRAS = {"http": "http", "s3": "s3", "bucket": "s3", "globus": "globus"}
 
 
 class EndpointFactory(Protocol):

@@ -52,6 +52,9 @@ class MovingEndpoint(ABC):
 
     provider: ClassVar[str]
 
+    takes_files: ClassVar[bool] = True
+    """Whether files can be moved to it."""
+
     def __init__(self, *, root: str, name: str, workers: int = 4, default_checksum: str = DEFAULT_ALGORITHM) -> None:
         self.name = name
         self._root = root
@@ -77,11 +80,7 @@ class MovingEndpoint(ABC):
 
     @abstractmethod
     def storage(self, *, arriving: bool) -> Storage:
-        """Give how files here are read, or, ``arriving``, written.
-
-        Raises:
-            IncompatibleDestinationError: nothing can be written here.
-        """
+        """Give how files here are read, or, ``arriving``, written; that only where it takes files."""
 
     @abstractmethod
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
@@ -132,7 +131,7 @@ class MovingEndpoint(ABC):
         Raises:
             IncompatibleDestinationError: there is no way from here to there.
         """
-        if not isinstance(destination, MovingEndpoint):
+        if not isinstance(destination, MovingEndpoint) or not destination.takes_files:
             raise IncompatibleDestinationError(self.provider, destination.provider)
         with self._lock:
             if operation_id in self._jobs:

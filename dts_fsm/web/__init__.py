@@ -2,5 +2,6 @@
 
 from dts_fsm.web.answers import Answer, Stream
 from dts_fsm.web.client import HttpClient
+from dts_fsm.web.credentials import authorization
 
-__all__ = ["Answer", "HttpClient", "Stream"]
+__all__ = ["Answer", "HttpClient", "Stream", "authorization"]

@@ -103,12 +103,12 @@ def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, pati
         PermanentError: it is longer than ``most_bytes``, or compressed, though that was not asked for: nobody knows
             what would come out of it.
     """
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise PermanentError(f"{url} answered in the encoding {encoding[:40]!r}, which nobody asked for")
     content = bytearray()
     for piece in pieces(response, url, piece_bytes=PIECE_BYTES, patience_s=patience_s):
         content += piece
         if len(content) > most_bytes:
             raise PermanentError(f"{url} answered with more than {most_bytes} bytes")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if content and encoding not in ("", "identity"):
+        raise PermanentError(f"{url} answered in the encoding {encoding[:40]!r}, which nobody asked for")
     return bytes(content)

@@ -23,6 +23,7 @@ from dts_fsm.errors import (
     UnavailableError,
 )
 from dts_fsm.web.answers import PIECE_BYTES, Answer, BrokenOffError, Stream, pieces, whole
+from dts_fsm.web.credentials import CREDENTIAL_HEADERS
 from dts_fsm.web.pools import connections as connected
 from dts_fsm.web.retrying import TRANSIENT_STATUSES, persistently
 
@@ -34,9 +35,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _QUOTED = 300
 """How many characters of an answer that says what is wrong are shown."""
-
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-amz-security-token"})
-"""Headers that no other origin gets, whether or not their values are marked as secrets."""
 
 
 def _no_headers() -> Mapping[str, str | Secret]:
@@ -305,7 +303,7 @@ def _is_local(host: str) -> bool:
 
 
 def _secret(name: str, value: str | Secret) -> bool:
-    return isinstance(value, Secret) or name.lower() in _CREDENTIALS
+    return isinstance(value, Secret) or name.lower() in CREDENTIAL_HEADERS
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

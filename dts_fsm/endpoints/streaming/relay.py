@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +17,13 @@ from dts_fsm.endpoints.streaming.storage import Entry, Storage, Writing
 from dts_fsm.errors import (
     ChecksumMismatchError,
     PermanentError,
+    ProviderError,
     SizeMismatchError,
     SourceChangedError,
     TransientError,
 )
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
-from dts_fsm.records.checksum import DEFAULT_ALGORITHM, new_hasher
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM, DIGEST_HEX_DIGITS, new_hasher
 
 _AHEAD = 4
 """How many parts of one file are read, or put, at once."""
@@ -93,8 +94,7 @@ class Relay:
         if found is None:
             raise _missing(file)
         entry, content = found
-        observed = self._observed(file, content)
-        _check_known(file, entry, observed)
+        observed = self._checked(file, entry, [_hashed(content, name) for name in self._algorithms(file, entry)])
         meter.advance(len(content))
         free = file.overwrite is not Overwrite.ALWAYS
         while True:
@@ -132,11 +132,13 @@ class Relay:
 
     def _streamed(self, file: FileTransfer, entry: Entry, meter: Meter) -> Checksum | None:
         with self._writing(file, entry) as writing:
-            observed, recalled = self._pumped(file, entry, writing, meter)
-            if observed is not None and file.hash not in (None, observed):
-                error = ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
-                raise _LeftoverError(str(error)) if recalled else error
-            _check_known(file, entry, observed)
+            checksums, recalled = self._pumped(file, entry, writing, meter)
+            try:
+                observed = self._checked(file, entry, checksums)
+            except ProviderError as error:
+                if recalled:
+                    raise _LeftoverError(str(error)) from error
+                raise
             if self.source.look(file.source_path) != entry:
                 raise SourceChangedError(f"{file.source_path}: the file changed while it was moved")
             self._read_back(file, writing, entry.bytes, observed)
@@ -147,14 +149,13 @@ class Relay:
                 raise TargetExistsError(file.destination_path, "a file appeared there") from error
             return observed
 
-    def _pumped(self, file: FileTransfer, entry: Entry, writing: Writing, meter: Meter) -> tuple[Checksum | None, bool]:
-        """Put all parts; give the content's checksum, and whether some of it was found in what was put before.
+    def _pumped(self, file: FileTransfer, entry: Entry, writing: Writing, meter: Meter) -> tuple[list[Checksum], bool]:
+        """Put all parts; give the content's checksums, and whether some of it was found in what was put before.
 
         Several parts are read, and put, at once; they are hashed here, in their order. Each holds one buffer, from its
         reading to the end of its putting; who holds none waits for one, so that nobody waits for another who waits.
         """
-        algorithm = file.hash.algorithm if file.hash else self.algorithm
-        hasher = new_hasher(algorithm) if algorithm else None
+        hashers = {algorithm: new_hasher(algorithm) for algorithm in self._algorithms(file, entry)}
         size, held, recalled = writing.part_bytes, 0, False
         waiting = deque(enumerate(range(0, entry.bytes, size))) or deque([(0, 0)])
         reads: deque[tuple[int, Future[tuple[bytes, bool]]]] = deque()
@@ -174,7 +175,7 @@ class Relay:
                     number, read = reads.popleft()
                     content, old = read.result()
                     recalled |= old
-                    if hasher is not None:
+                    for hasher in hashers.values():
                         hasher.update(content)
                     meter.advance(len(content))
                     if writing.in_order and puts:
@@ -184,7 +185,7 @@ class Relay:
             unfinished: list[Future[Any]] = [*puts, *(read for _, read in reads)]
             wait([future for future in unfinished if not future.cancel()])
             self.buffers.give(held * size)
-        return None if algorithm is None or hasher is None else Checksum(algorithm, hasher.hexdigest()), recalled
+        return [Checksum(algorithm, hasher.hexdigest()) for algorithm, hasher in hashers.items()], recalled
 
     def _part(
         self, file: FileTransfer, entry: Entry, writing: Writing, number: int, start: int, stop: int
@@ -278,13 +279,32 @@ class Relay:
         else:
             writing.discard()
 
-    def _observed(self, file: FileTransfer, content: bytes) -> Checksum | None:
-        algorithm = file.hash.algorithm if file.hash else self.algorithm
-        if algorithm is None:
+    def _algorithms(self, file: FileTransfer, entry: Entry) -> list[str]:
+        """With what a content is hashed: the first is told; a second, where the source's service knows only that."""
+        told = file.hash.algorithm if file.hash else self.algorithm
+        if told is None:
+            return []
+        known = (
+            []
+            if file.hash or told in entry.checksums
+            else [name for name in entry.checksums if name in DIGEST_HEX_DIGITS]
+        )
+        return [told, *known[:1]]
+
+    def _checked(self, file: FileTransfer, entry: Entry, checksums: Sequence[Checksum]) -> Checksum | None:
+        """Give the checksum that is told, compared with what the descriptor says, else with what the service knows."""
+        if not checksums:
             return None
-        observed = _hashed(content, algorithm)
-        if file.hash not in (None, observed):
-            raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
+        observed = checksums[0]
+        if file.hash is not None:
+            if file.hash != observed:
+                raise ChecksumMismatchError(file.source_path, str(file.hash), str(observed))
+            return observed
+        for checksum in checksums:
+            if (known := entry.checksums.get(checksum.algorithm, checksum.digest)) != checksum.digest:
+                raise TransientError(
+                    f"{file.source_path}: its service knows {checksum.algorithm}:{known}, and {checksum} was read"
+                )
         return observed
 
     def _read_back(self, file: FileTransfer, writing: Writing, num_bytes: int, observed: Checksum | None) -> None:
@@ -322,14 +342,6 @@ def _missing(file: FileTransfer) -> SourceMissingError:
 def _check_size(file: FileTransfer, num_bytes: int) -> None:
     if file.bytes not in (None, num_bytes):
         raise SizeMismatchError(file.source_path, file.bytes, num_bytes)
-
-
-def _check_known(file: FileTransfer, entry: Entry, observed: Checksum | None) -> None:
-    """Where nobody says what the content must be, compare it with what the source's service knows of it."""
-    if observed is None or file.hash is not None:
-        return
-    if (known := entry.checksums.get(observed.algorithm, observed.digest)) != observed.digest:
-        raise TransientError(f"{file.source_path}: its service knows {known}, and {observed} was read")
 
 
 def _check_replaceable(file: FileTransfer) -> None:

@@ -1,0 +1,135 @@
+"""The endpoint of a web server: files are fetched from it, and none is put there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from dts_fsm.config import Secret
+from dts_fsm.config.options import checked_options
+from dts_fsm.endpoints.endpoint import MovingEndpoint
+from dts_fsm.endpoints.http.site import Site
+from dts_fsm.endpoints.streaming import Storage
+from dts_fsm.errors import (
+    ConfigurationError,
+    InvalidEndpointConfigError,
+    PermanentError,
+    UnauthorizedError,
+    UnsafePathError,
+)
+from dts_fsm.records import Descriptor
+from dts_fsm.records.checksum import DEFAULT_ALGORITHM
+from dts_fsm.web import HttpClient, authorization
+
+if TYPE_CHECKING:
+    from dts_fsm.config import EndpointConfig
+
+_AT_ONCE = 8
+"""How many files are looked at at once."""
+
+_OPTIONS: dict[str, type] = {
+    "url": str,
+    "token": Secret,
+    "headers": dict,
+    "ca_file": str,
+    "connect_timeout_s": float,
+    "read_timeout_s": float,
+    "workers": int,
+    "default_checksum": str,
+}
+_CLIENT = {"ca_file", "connect_timeout_s", "read_timeout_s"}
+
+
+class HttpEndpoint(MovingEndpoint):
+    """The files below a URL, and threads that fetch them.
+
+    A file is fetched by ranges, several at once, each on the condition that it is the version that was found first. A
+    connection that breaks is gone on with from the byte at which it broke, and a move that was interrupted from its
+    last whole part. A server that knows no ranges is read from the beginning to the end.
+
+    Args:
+        client: asks the server; its base URL is what ``root`` lies below.
+        root: the folder of the server below which everything lies.
+        name: the endpoint's name in the configuration; for messages.
+        workers: how many files are fetched at once, at least 1.
+        default_checksum: see ``MovingEndpoint``.
+    """
+
+    provider = "http"
+    takes_files = False
+
+    def __init__(
+        self,
+        client: HttpClient,
+        *,
+        root: str = "/",
+        name: str = "http",
+        workers: int = 4,
+        default_checksum: str = DEFAULT_ALGORITHM,
+    ) -> None:
+        super().__init__(root=root, name=name, workers=workers, default_checksum=default_checksum)
+        self._client = client
+        self._below = "".join(f"{part}/" for part in root.split("/") if part)
+
+    @classmethod
+    def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:
+        """Make the endpoint that a section of the configuration describes; nothing is asked of the server yet.
+
+        Raises:
+            InvalidEndpointConfigError: an option is unknown or wrong.
+        """
+        del executor  # connections cannot be handed to another process
+        place = f"endpoints.{config.key}"
+        options = checked_options(
+            config.options, _OPTIONS, owner="an http endpoint", place=place, error=InvalidEndpointConfigError
+        )
+        if "url" not in options:
+            raise InvalidEndpointConfigError("is missing: say where the files are", key=f"{place}.url")
+        if ".." in config.root.split("/"):
+            raise InvalidEndpointConfigError("must not lead upwards", key=f"{place}.root")
+        if urlsplit(options["url"]).query or urlsplit(options["url"]).fragment:
+            raise InvalidEndpointConfigError("must have no query: paths are appended to it", key=f"{place}.url")
+        try:
+            headers = authorization(config.credential, options.pop("token", None), options.pop("headers", {}))
+            settings = {name: options.pop(name) for name in _CLIENT & options.keys()}
+            client = HttpClient(
+                options.pop("url"), name=f"the endpoint {config.key!r}", headers=lambda: headers, **settings
+            )
+        except ConfigurationError as error:
+            raise InvalidEndpointConfigError(error.message, key=f"{place}.{error.key}") from error
+        return cls(client, root=config.root, name=config.key, **options)
+
+    def storage(self, *, arriving: bool) -> Storage:
+        """Give how files are read; see ``MovingEndpoint``."""
+        del arriving
+        return Site(self._client, self._below, self.name)
+
+    def close(self) -> None:
+        """Stop the workers, and close the connections; see ``MovingEndpoint``."""
+        super().close()
+        self._client.close()
+
+    def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
+        """Give for each descriptor's id whether there is a file of its size; see ``Endpoint``.
+
+        Raises:
+            TransientError: the server cannot answer now.
+            PermanentError: it refuses.
+        """
+        site = Site(self._client, self._below, self.name)
+
+        def is_staged(descriptor: Descriptor) -> bool:
+            try:
+                found = site.look(descriptor.path or "")
+            except UnsafePathError:
+                return False
+            return found is not None and found.bytes == descriptor.bytes
+
+        try:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"dts-{self.name}-look") as threads:
+                answers: list[Any] = list(threads.map(is_staged, descriptors))
+        except UnauthorizedError as error:
+            raise PermanentError(str(error)) from error
+        return {descriptor.id: answer for descriptor, answer in zip(descriptors, answers, strict=True)}

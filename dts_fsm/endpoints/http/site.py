@@ -1,0 +1,182 @@
+"""A web server as a storage that is read from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from dts_fsm.endpoints.http.headers import content_range, entry_of, length, strong_etag
+from dts_fsm.endpoints.http.in_order import InOrder
+from dts_fsm.endpoints.streaming import Entry, Storage, Writing
+from dts_fsm.errors import PermanentError, SizeMismatchError, SourceChangedError, UnavailableError, UnsafePathError
+from dts_fsm.records.checks import normal_path, path_fault
+from dts_fsm.web import HttpClient, Stream
+
+_PART_BYTES = 8 << 20
+
+_ATTEMPTS = 3
+"""How often a portion whose connection breaks is gone on with, from the byte at which it broke."""
+
+_GONE = (404, 410)
+_CHANGED = (412, 416)
+_UNKNOWN_METHOD = (405, 501)
+
+
+class Site:
+    """The files below a URL. Each answer is compared with the version that was found first: none is mixed of two.
+
+    Bytes are taken as they are sent: a file that is stored compressed arrives compressed.
+    """
+
+    part_bytes = _PART_BYTES
+
+    def __init__(self, client: HttpClient, root: str, name: str) -> None:
+        self.name = name
+        self._client, self._root = client, root
+        self._lock = threading.Lock()
+        self._streams: dict[tuple[str, str], InOrder] = {}
+
+    @property
+    def exclusive(self) -> bool:
+        """Nothing is written here."""
+        return False
+
+    def look(self, path: str) -> Entry | None:
+        """See ``Storage``."""
+        answer = self._client.request("HEAD", self._url(path), accept=(*_GONE, *_UNKNOWN_METHOD))
+        if answer.status in _GONE:
+            return None
+        size = length(answer.headers)
+        if answer.status in _UNKNOWN_METHOD or size is None:
+            return self._peek(path)
+        return entry_of(answer.headers, size)
+
+    def _peek(self, path: str) -> Entry | None:
+        """Look by asking for the first byte: some servers know no HEAD, or tell no size by it."""
+        with self._client.stream(self._url(path), headers={"Range": "bytes=0-0"}, accept=(*_GONE, 416)) as stream:
+            if stream.status in _GONE:
+                return None
+            part = content_range(stream.headers)
+            size = part[2] if part else length(stream.headers)
+            if size is None:
+                raise PermanentError(f"{path}: the server does not say how large it is")
+            return entry_of(stream.headers, size)
+
+    def fetch(self, path: str, num_bytes: int) -> tuple[Entry, bytes] | None:
+        """See ``Storage``."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._fetch(path, num_bytes)
+            except UnavailableError:
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _fetch(self, path: str, num_bytes: int) -> tuple[Entry, bytes] | None:
+        with self._client.stream(self._url(path), accept=_GONE) as stream:
+            if stream.status in _GONE:
+                return None
+            if (size := length(stream.headers)) not in (None, num_bytes):
+                raise SizeMismatchError(path, num_bytes, size or 0)
+            content = b"".join(_first(stream.pieces, num_bytes + 1))
+            if len(content) != num_bytes:
+                raise SizeMismatchError(path, num_bytes, len(content))
+            return entry_of(stream.headers, num_bytes), content
+
+    def read(self, path: str, entry: Entry, start: int, stop: int) -> bytes:
+        """See ``Storage``."""
+        content = bytearray()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                if not self._add(content, path, entry, start, stop):
+                    return self._in_order(path, entry).read(start, stop)
+                return bytes(content)
+            except UnavailableError:
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _add(self, content: bytearray, path: str, entry: Entry, start: int, stop: int) -> bool:
+        """Add what is missing of a portion; False where the server gives nothing but the whole file."""
+        start += len(content)
+        if start == stop:
+            return True
+        with self._lock:
+            if (path, entry.version) in self._streams:
+                return False
+        headers = {"Range": f"bytes={start}-{stop - 1}", **_condition(entry)}
+        with self._client.stream(self._url(path), headers=headers, accept=(*_GONE, *_CHANGED)) as stream:
+            _check_same(path, entry, stream)
+            if stream.status != 206 and (start, stop) != (0, entry.bytes):
+                return False
+            if stream.status == 206 and content_range(stream.headers) != (start, stop, entry.bytes):
+                raise PermanentError(f"{path}: the server was asked for bytes {start} to {stop - 1}, and sent others")
+            for piece in _first(stream.pieces, stop - start):
+                content += piece
+                start += len(piece)
+        if start != stop:
+            raise UnavailableError(f"{path}: the server sent less than it said")
+        return True
+
+    def _in_order(self, path: str, entry: Entry) -> InOrder:
+        @contextmanager
+        def body() -> Iterator[Iterator[bytes]]:
+            with self._client.stream(self._url(path), headers=_condition(entry), accept=(*_GONE, *_CHANGED)) as stream:
+                _check_same(path, entry, stream)
+                yield stream.pieces
+
+        with self._lock:
+            return self._streams.setdefault((path, entry.version), InOrder(body))
+
+    def write(self, path: str, *, num_bytes: int, operation: str, version: str) -> Writing:
+        """Refused: a web server is a source."""
+        raise PermanentError(
+            f"{path}: nothing is written to a web server ({num_bytes} bytes of {operation}, {version})"
+        )
+
+    def clear(self, paths: Collection[str], operation: str) -> None:
+        """There is nothing."""
+
+    def can_copy(self, source: Storage) -> bool:  # noqa: ARG002 - the contract's
+        """Never."""
+        return False
+
+    def copy(
+        self, source: Storage, source_path: str, entry: Entry, path: str, *, operation: str, exclusive: bool
+    ) -> Entry:
+        """Never called; see ``can_copy``."""
+        raise NotImplementedError
+
+    def _url(self, path: str) -> str:
+        if fault := path_fault(path):
+            raise UnsafePathError(fault)
+        return quote(f"{self._root}{normal_path(path)}")
+
+
+def _condition(entry: Entry) -> dict[str, str]:
+    """The headers by which a server refuses another version. Source: RFC 9110, section 13.1."""
+    if not entry.version:
+        return {}
+    return {"If-Match" if entry.version.startswith('"') else "If-Unmodified-Since": entry.version}
+
+
+def _check_same(path: str, entry: Entry, stream: Stream) -> None:
+    """Refuse an answer that is not of the version that was found; servers may know no conditions."""
+    if stream.status in _GONE:
+        raise SourceChangedError(f"{path}: the file has gone")
+    part = content_range(stream.headers)
+    size = part[2] if part else length(stream.headers)
+    tagged = entry.version.startswith('"')
+    version = strong_etag(stream.headers) if tagged else stream.headers.get("Last-Modified", "").strip()
+    other = bool(version and entry.version) and version != entry.version
+    if stream.status in _CHANGED or size not in (None, entry.bytes) or other:
+        raise SourceChangedError(f"{path}: the file changed while it was read")
+
+
+def _first(pieces: Iterator[bytes], num_bytes: int) -> Iterator[bytes]:
+    """The first so many bytes, whatever comes after them."""
+    while num_bytes and (piece := next(pieces, b"")):
+        yield piece[:num_bytes]
+        num_bytes -= min(len(piece), num_bytes)
