@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dts_fsm.config import Secret
@@ -15,7 +15,6 @@ from dts_fsm.endpoints.streaming import Storage
 from dts_fsm.errors import (
     ConfigurationError,
     InvalidEndpointConfigError,
-    PermanentError,
     UnauthorizedError,
     UnsafePathError,
 )
@@ -71,7 +70,7 @@ class HttpEndpoint(MovingEndpoint):
     ) -> None:
         super().__init__(root=root, name=name, workers=workers, default_checksum=default_checksum)
         self._client = client
-        self._below = "".join(f"{part}/" for part in root.split("/") if part)
+        self._site = Site(client, "".join(f"{part}/" for part in root.split("/") if part), name)
 
     @classmethod
     def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:
@@ -104,32 +103,34 @@ class HttpEndpoint(MovingEndpoint):
     def storage(self, *, arriving: bool) -> Storage:
         """Give how files are read; see ``MovingEndpoint``."""
         del arriving
-        return Site(self._client, self._below, self.name)
+        return self._site
 
     def close(self) -> None:
         """Stop the workers, and close the connections; see ``MovingEndpoint``."""
         super().close()
+        self._site.close()
         self._client.close()
 
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
         """Give for each descriptor's id whether there is a file of its size; see ``Endpoint``.
 
+        A file that may not be read counts as staged: the move then says so of that file, and the others are not held
+        up. To wait for it would be in vain.
+
         Raises:
             TransientError: the server cannot answer now.
-            PermanentError: it refuses.
+            PermanentError: it refuses to.
         """
-        site = Site(self._client, self._below, self.name)
 
         def is_staged(descriptor: Descriptor) -> bool:
             try:
-                found = site.look(descriptor.path or "")
+                found = self._site.look(descriptor.path or "")
             except UnsafePathError:
                 return False
+            except UnauthorizedError:
+                return True
             return found is not None and found.bytes == descriptor.bytes
 
-        try:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"dts-{self.name}-look") as threads:
-                answers: list[Any] = list(threads.map(is_staged, descriptors))
-        except UnauthorizedError as error:
-            raise PermanentError(str(error)) from error
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"dts-{self.name}-look") as threads:
+            answers = list(threads.map(is_staged, descriptors))
         return {descriptor.id: answer for descriptor, answer in zip(descriptors, answers, strict=True)}

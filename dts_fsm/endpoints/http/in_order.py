@@ -17,10 +17,11 @@ class InOrder:
 
     Args:
         open_body: gives the body, from its first byte, in pieces.
+        num_bytes: its size.
     """
 
-    def __init__(self, open_body: Callable[[], AbstractContextManager[Iterator[bytes]]]) -> None:
-        self._open_body = open_body
+    def __init__(self, open_body: Callable[[], AbstractContextManager[Iterator[bytes]]], num_bytes: int) -> None:
+        self._open_body, self._num_bytes = open_body, num_bytes
         self._turn = threading.Condition()
         self._open = ExitStack()
         self._pieces: Iterator[bytes] | None = None
@@ -40,17 +41,24 @@ class InOrder:
                     self._begin()
                 for _ in self._taken(start - self._position):
                     pass
-                return b"".join(self._taken(stop - start))
+                content = b"".join(self._taken(stop - start))
             except BaseException:
                 self._end()
                 raise
+            else:
+                if stop == self._num_bytes:
+                    self._end()
+                return content
             finally:
                 self._turn.notify_all()
 
     def close(self) -> None:
-        """Nothing is open. Idempotent."""
-        with self._turn:
-            self._end()
+        """Nothing is open, unless somebody is just reading: then it is closed with the end of that. Idempotent."""
+        if self._turn.acquire(timeout=1.0):
+            try:
+                self._end()
+            finally:
+                self._turn.release()
 
     def _begin(self) -> None:
         self._end()

@@ -10,16 +10,27 @@ from urllib.parse import quote
 from dts_fsm.endpoints.http.headers import content_range, entry_of, length, strong_etag
 from dts_fsm.endpoints.http.in_order import InOrder
 from dts_fsm.endpoints.streaming import Entry, Storage, Writing
-from dts_fsm.errors import PermanentError, SizeMismatchError, SourceChangedError, UnavailableError, UnsafePathError
+from dts_fsm.errors import (
+    PermanentError,
+    SizeMismatchError,
+    SourceChangedError,
+    UnauthorizedError,
+    UnavailableError,
+    UnsafePathError,
+)
 from dts_fsm.records.checks import normal_path, path_fault
-from dts_fsm.web import HttpClient, Stream
+from dts_fsm.web import Answer, HttpClient, Stream
 
 _PART_BYTES = 8 << 20
 
 _ATTEMPTS = 3
 """How often a portion whose connection breaks is gone on with, from the byte at which it broke."""
 
+_MOST_STREAMS = 16
+"""Of how many files without ranges the places are remembered; what is forgotten is begun again."""
+
 _GONE = (404, 410)
+_DENIED = 403
 _CHANGED = (412, 416)
 _UNKNOWN_METHOD = (405, 501)
 
@@ -45,9 +56,10 @@ class Site:
 
     def look(self, path: str) -> Entry | None:
         """See ``Storage``."""
-        answer = self._client.request("HEAD", self._url(path), accept=(*_GONE, *_UNKNOWN_METHOD))
+        answer = self._client.request("HEAD", self._url(path), accept=(*_GONE, *_UNKNOWN_METHOD, _DENIED))
         if answer.status in _GONE:
             return None
+        self._check_file(path, answer)
         size = length(answer.headers)
         if answer.status in _UNKNOWN_METHOD or size is None:
             return self._peek(path)
@@ -55,9 +67,12 @@ class Site:
 
     def _peek(self, path: str) -> Entry | None:
         """Look by asking for the first byte: some servers know no HEAD, or tell no size by it."""
-        with self._client.stream(self._url(path), headers={"Range": "bytes=0-0"}, accept=(*_GONE, 416)) as stream:
+        with self._client.stream(
+            self._url(path), headers={"Range": "bytes=0-0"}, accept=(*_GONE, 416, _DENIED)
+        ) as stream:
             if stream.status in _GONE:
                 return None
+            self._check_file(path, stream)
             part = content_range(stream.headers)
             size = part[2] if part else length(stream.headers)
             if size is None:
@@ -75,9 +90,10 @@ class Site:
         raise AssertionError("the last attempt returns or raises")
 
     def _fetch(self, path: str, num_bytes: int) -> tuple[Entry, bytes] | None:
-        with self._client.stream(self._url(path), accept=_GONE) as stream:
+        with self._client.stream(self._url(path), accept=(*_GONE, _DENIED)) as stream:
             if stream.status in _GONE:
                 return None
+            self._check_file(path, stream)
             if (size := length(stream.headers)) not in (None, num_bytes):
                 raise SizeMismatchError(path, num_bytes, size or 0)
             content = b"".join(_first(stream.pieces, num_bytes + 1))
@@ -87,20 +103,20 @@ class Site:
 
     def read(self, path: str, entry: Entry, start: int, stop: int) -> bytes:
         """See ``Storage``."""
-        content = bytearray()
+        content: list[bytes] = []
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if not self._add(content, path, entry, start, stop):
                     return self._in_order(path, entry).read(start, stop)
-                return bytes(content)
+                return b"".join(content)
             except UnavailableError:
                 if attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _add(self, content: bytearray, path: str, entry: Entry, start: int, stop: int) -> bool:
+    def _add(self, content: list[bytes], path: str, entry: Entry, start: int, stop: int) -> bool:
         """Add what is missing of a portion; False where the server gives nothing but the whole file."""
-        start += len(content)
+        start += sum(map(len, content))
         if start == stop:
             return True
         with self._lock:
@@ -114,7 +130,7 @@ class Site:
             if stream.status == 206 and content_range(stream.headers) != (start, stop, entry.bytes):
                 raise PermanentError(f"{path}: the server was asked for bytes {start} to {stop - 1}, and sent others")
             for piece in _first(stream.pieces, stop - start):
-                content += piece
+                content.append(piece)
                 start += len(piece)
         if start != stop:
             raise UnavailableError(f"{path}: the server sent less than it said")
@@ -128,7 +144,18 @@ class Site:
                 yield stream.pieces
 
         with self._lock:
-            return self._streams.setdefault((path, entry.version), InOrder(body))
+            stream = self._streams.setdefault((path, entry.version), InOrder(body, entry.bytes))
+            left = [self._streams.pop(next(iter(self._streams))) for _ in range(len(self._streams) - _MOST_STREAMS)]
+        for old in left:
+            old.close()
+        return stream
+
+    def close(self) -> None:
+        """Nothing is open. Idempotent; the site remains usable."""
+        with self._lock:
+            streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.close()
 
     def write(self, path: str, *, num_bytes: int, operation: str, version: str) -> Writing:
         """Refused: a web server is a source."""
@@ -148,6 +175,13 @@ class Site:
     ) -> Entry:
         """Never called; see ``can_copy``."""
         raise NotImplementedError
+
+    def _check_file(self, path: str, answer: Answer | Stream) -> None:
+        """Refuse a folder, to whose index servers redirect, and what nobody may read."""
+        if answer.url.endswith("/"):
+            raise UnsafePathError(f"{path} is a folder")
+        if answer.status == _DENIED:
+            raise UnauthorizedError(f"{path}: the endpoint {self.name!r} may not read it: see its credential")
 
     def _url(self, path: str) -> str:
         if fault := path_fault(path):
