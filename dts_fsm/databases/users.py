@@ -79,7 +79,7 @@ def parse_users(path: Path, content: bytes) -> Mapping[str, str]:
     users: dict[str, str] = {}
     rows = _json_rows(path, text) if path.suffix.lower() == ".json" else _csv_rows(path, text)
     for line, key, orcid, user in rows:
-        fault = _orcid_fault(orcid) or _user_fault(user)
+        fault = _orcid_fault(orcid) or user_fault(user)
         if fault is None and orcid in users:
             fault = f"the ORCID {orcid!r} is there twice"
         if fault:
@@ -94,7 +94,8 @@ def _orcid_fault(orcid: object) -> str | None:
     return f"{orcid!r} is not an ORCID: the form is dddd-dddd-dddd-dddX"
 
 
-def _user_fault(user: object) -> str | None:
+def user_fault(user: object) -> str | None:
+    """Give what makes a name unusable for a local user, or None: it becomes a folder's."""
     if not isinstance(user, str) or not user.strip():
         return f"the local user must be a name, not {user!r}"
     if not is_unicode(user) or _CONTROL.search(user) or "/" in user or "\\" in user or user in (".", ".."):
