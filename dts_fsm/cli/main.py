@@ -44,6 +44,7 @@ _COMMANDS = {
     "lint": ("charts:lint", "Check statecharts."),
     "export": ("exchange:export", "Write a statechart as SCXML or XState."),
     "import": ("exchange:import_", "Read a statechart from SCXML or XState."),
+    "database": ("databases:database", "Try a database's service."),
     "store": ("stores:store", "Look after a store's file."),
 }
 """Where the commands are, and what they do in short, in the order in which they are needed."""

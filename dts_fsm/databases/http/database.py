@@ -87,28 +87,21 @@ class HttpDatabase:
             InvalidDatabaseConfigError: an option is unknown or wrong, or an endpoint is not configured.
         """
         place = f"databases.{config.key}"
-        options = checked_options(
-            config.options, _OPTIONS, owner="an http database", place=place, error=InvalidDatabaseConfigError
-        )
-        if "url" not in options:
-            raise InvalidDatabaseConfigError("is missing: say where the service is", key=f"{place}.url")
         for name in config.endpoints.values():
             if name not in endpoints:
                 raise InvalidDatabaseConfigError(f"there is no endpoint {name!r}", key=f"{place}.endpoints")
-        try:
-            headers = authorization(config.credential, options.pop("token", config.secret), options.pop("headers", {}))
-            settings = {name: options.pop(name) for name in _CLIENT & options.keys()}
-            client = HttpClient(
-                options.pop("url"), name=f"the database {config.key!r}", headers=lambda: headers, **settings
-            )
-        except ConfigurationError as error:
-            raise InvalidDatabaseConfigError(error.message, key=f"{place}.{error.key}") from error
-        page_size = options.pop("page_size", _PAGE_SIZE)
-        parameters = options.pop("search_parameters", {})
-        service = Service(
-            client, name=config.key, dialect=Dialect.from_options(options, place=place), page_size=page_size
+        options = checked_options(
+            config.options, _OPTIONS, owner="an http database", place=place, error=InvalidDatabaseConfigError
         )
-        return cls(service, name=config.key, endpoints=config.endpoints, search_parameters=parameters, client=client)
+        dialect, client = dialect_and_client(config)
+        service = Service(client, name=config.key, dialect=dialect, page_size=options.get("page_size", _PAGE_SIZE))
+        return cls(
+            service,
+            name=config.key,
+            endpoints=config.endpoints,
+            search_parameters=options.get("search_parameters"),
+            client=client,
+        )
 
     def close(self) -> None:
         """Close the connections. Idempotent; the database remains usable."""
@@ -207,3 +200,28 @@ class HttpDatabase:
         if fault := user_fault(user):
             raise PermanentError(f"the database {self.name!r}: {fault}")
         return user
+
+
+def dialect_and_client(config: DatabaseConfig, **settings: Any) -> tuple[Dialect, HttpClient]:
+    """Give the words of the service that a section of the configuration describes, and what asks it.
+
+    Args:
+        config: the section.
+        settings: more of those of an ``HttpClient``.
+
+    Raises:
+        InvalidDatabaseConfigError: an option is unknown or wrong.
+    """
+    place = f"databases.{config.key}"
+    options = checked_options(
+        config.options, _OPTIONS, owner="an http database", place=place, error=InvalidDatabaseConfigError
+    )
+    if "url" not in options:
+        raise InvalidDatabaseConfigError("is missing: say where the service is", key=f"{place}.url")
+    try:
+        headers = authorization(config.credential, options.get("token", config.secret), options.get("headers", {}))
+        settings |= {name: options[name] for name in _CLIENT & options.keys()}
+        client = HttpClient(options["url"], name=f"the database {config.key!r}", headers=lambda: headers, **settings)
+    except ConfigurationError as error:
+        raise InvalidDatabaseConfigError(error.message, key=f"{place}.{error.key}") from error
+    return Dialect.from_options(options, place=place), client
