@@ -29,7 +29,15 @@ T = TypeVar("T")
 ENDPOINTS_GROUP = "dts_fsm.endpoints"
 DATABASES_GROUP = "dts_fsm.databases"
 
-_EXTRAS = {"http": "http", "s3": "s3", "bucket": "s3", "globus": "globus"}
+_EXTRAS = {
+    "bucket": "s3",
+    "globus": "globus",
+    "http": "http",
+    "jdp": "http",
+    "kbase": "http",
+    "nmdc": "http",
+    "s3": "s3",
+}
 
 
 class EndpointFactory(Protocol):

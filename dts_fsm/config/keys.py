@@ -86,6 +86,15 @@ _SERVICE_DATABASE: Mapping[str, Kind] = {
     "users": Kind.PATH,
 }
 
+_HTTP: Mapping[str, Kind] = {
+    "url": Kind.TEXT,
+    "token": Kind.SECRET,
+    "headers": Kind.ANY,
+    "ca_file": Kind.PATH,
+    "connect_timeout_s": Kind.NUMBER,
+    "read_timeout_s": Kind.NUMBER,
+}
+
 # The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
 # somebody else's: its factory knows its keys.
 ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
@@ -97,11 +106,22 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
         "data_path": Kind.TEXT,
     },
     "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
+    "http": {**_HTTP, "workers": Kind.COUNT, "default_checksum": Kind.TEXT},
     "s3": _S3,
 }
 DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "catalog": {"catalog": Kind.PATH, "users": Kind.PATH, "archive": Kind.PATH, "staging_delay": Kind.NUMBER},
     "bucket": {**_S3, "delete_after": Kind.NUMBER, "users": Kind.PATH},
+    "http": {
+        **_HTTP,
+        "page_size": Kind.COUNT,
+        "paths": Kind.ANY,
+        "fields": Kind.ANY,
+        "descriptor": Kind.ANY,
+        "words": Kind.ANY,
+        "ids_separator": Kind.TEXT,
+        "search_parameters": Kind.ANY,
+    },
     "jdp": _SERVICE_DATABASE,
     "kbase": _SERVICE_DATABASE,
     "nmdc": _SERVICE_DATABASE,
