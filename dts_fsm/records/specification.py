@@ -11,6 +11,7 @@ import attrs
 from dts_fsm.errors import InvalidDescriptorError, SpecificationError
 from dts_fsm.records.checks import is_unicode, member, normal_path, path_fault, shown, text, whole_number
 from dts_fsm.records.checksum import Checksum
+from dts_fsm.records.credit import credit_from
 
 FOLDER_PREFIX = "dts-"
 """How the name of a payload's folder begins; the transfer's id follows."""
@@ -121,6 +122,11 @@ class Descriptor:
                 raise InvalidDescriptorError(id, f"its {key} must be text, not {shown(value)}")
         if not isinstance(rest, Mapping):
             raise InvalidDescriptorError(id, f"its further properties must be a mapping, not {shown(rest)}")
+        if "credit" in rest:
+            try:
+                credit_from(rest["credit"])
+            except SpecificationError as error:
+                raise InvalidDescriptorError(id, str(error)) from error
         if own := sorted(rest.keys() & DESCRIPTOR_KEYS):
             raise InvalidDescriptorError(id, f"its further properties may not be called {', '.join(own)}")
         if path is None and "data" in rest:
