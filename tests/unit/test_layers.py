@@ -50,8 +50,12 @@ LAYERS = (
 """From the innermost to the outermost: a layer imports from those of earlier groups, never from its neighbours."""
 
 HOME = {
+    "awscrt": {"endpoints/s3/"},
+    "boto3": {"endpoints/s3/"},
+    "botocore": {"endpoints/s3/"},
     "cattrs": {"serialization.py"},
     "click": {"cli/"},
+    "obstore": {"endpoints/s3/"},
     "rich": {"cli/"},
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},

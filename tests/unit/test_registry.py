@@ -149,7 +149,7 @@ def test_a_provider_that_cannot_be_called_is_refused(site: Site) -> None:
 def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Site) -> None:
     site.distribution("orbit", "orbital = dts_test_orbit:Thing")
 
-    with pytest.raises(InvalidProviderError, match="endpoint provider 'locl'; installed are: local, orbital;"):
+    with pytest.raises(InvalidProviderError, match="endpoint provider 'locl'; installed are: local, orbital, s3;"):
         endpoint_factory("locl")
     with pytest.raises(InvalidProviderError, match="database provider 'jdp'; installed are: catalog;"):
         database_factory("jdp")
@@ -172,6 +172,13 @@ def test_a_provider_that_an_extra_brings_is_answered_with_the_extra(
         endpoint_factory(provider)
     with pytest.raises(InvalidProviderError, match=r"pip install 'dts-fsm\[s3\]'"):
         database_factory("bucket")
+
+
+def test_a_provider_whose_extra_is_missing_is_answered_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dts_fsm.endpoints.s3.endpoint", None)
+
+    with pytest.raises(InvalidProviderError, match=r"cannot be imported: .*: pip install 'dts-fsm\[s3\]'"):
+        endpoint_factory("s3")
 
 
 def test_two_packages_with_one_provider_are_both_named(site: Site) -> None:
