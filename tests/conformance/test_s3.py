@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from botocore.exceptions import ClientError
 
 from dts_fsm.endpoints.endpoint import MovingEndpoint
 from dts_fsm.endpoints.local import LocalEndpoint
@@ -30,10 +29,10 @@ def _put(server: S3Server, endpoint: MovingEndpoint, path: str, content: bytes) 
 def _read(server: S3Server, endpoint: MovingEndpoint, path: str) -> bytes | None:
     if isinstance(endpoint, S3Endpoint):
         settings = endpoint.settings
+        client = server.client()
         try:
-            answer = server.client().get_object(Bucket=settings.bucket, Key=settings.prefix + path)
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == "NoSuchKey"
+            answer = client.get_object(Bucket=settings.bucket, Key=settings.prefix + path)
+        except client.exceptions.NoSuchKey:
             return None
         content: bytes = answer["Body"].read()
         return content

@@ -172,10 +172,10 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
+            with urllib.request.urlopen(url, timeout=5):
+                return
         except urllib.error.HTTPError as error:
-            if error.code < 500:  # it answers, and refuses who does not sign
+            if error.code < 500:  # it answers, and refuses who is nobody
                 return
         except OSError:
             pass
