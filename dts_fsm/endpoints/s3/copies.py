@@ -8,8 +8,9 @@ from contextlib import suppress
 import attrs
 
 from dts_fsm.endpoints.s3 import uploads
-from dts_fsm.endpoints.s3.bucket import Bucket, Part
+from dts_fsm.endpoints.s3.bucket import Bucket
 from dts_fsm.endpoints.s3.faults import PreconditionError
+from dts_fsm.endpoints.s3.multipart import Part
 from dts_fsm.endpoints.streaming import Entry
 from dts_fsm.errors import DtsError, SourceChangedError, TransientError
 
@@ -67,22 +68,22 @@ class Copying:
         bucket, size = self.bucket, self.entry.bytes
         # what a killed run has copied does not say of which version it is
         for old in uploads.of_operation(bucket, [self.key], self.operation):
-            bucket.abort(self.key, old.id)
+            bucket.multipart.abort(self.key, old.id)
         step = max(bucket.settings.copy_part_bytes, bucket.settings.part_bytes_of(size))
         upload = uploads.begin(bucket, self.key, self.operation)
 
         def copied(number: int, start: int) -> Part:
             span = f"bytes={start}-{min(start + step, size) - 1}"
-            return bucket.copy_part(self.key, upload, number, self._named(), self.entry.version, span)
+            return bucket.multipart.copy_part(self.key, upload, number, self._named(), self.entry.version, span)
 
         try:
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dts-s3-copy") as threads:
                 starts = range(0, size, step)
                 parts = dict(enumerate(threads.map(copied, range(1, len(starts) + 1), starts), 1))
-            bucket.complete(self.key, upload, parts, whole=None, exclusive=exclusive)
+            bucket.multipart.complete(self.key, upload, parts, whole=None, exclusive=exclusive)
         except BaseException:
             with suppress(DtsError):
-                bucket.abort(self.key, upload)
+                bucket.multipart.abort(self.key, upload)
             raise
 
     def _arrived(self) -> Entry:

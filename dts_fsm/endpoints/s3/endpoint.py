@@ -100,7 +100,7 @@ class S3Endpoint(MovingEndpoint):
     def close(self) -> None:
         """Stop the workers, and close the connections; see ``MovingEndpoint``."""
         super().close()
-        self._bucket.close()
+        self._bucket.service.close()
 
     def files_staged(self, descriptors: Sequence[Descriptor]) -> Mapping[str, bool]:
         """Give for each descriptor's id whether its object is there with its size, and not in an archive.
@@ -172,7 +172,7 @@ class S3Endpoint(MovingEndpoint):
         root, before = self._bucket.settings.prefix, datetime.now(UTC) - older_than
         found = [
             Orphan(path=upload.key.removeprefix(root), upload_id=upload.id, started_at=upload.started_at)
-            for upload in self._bucket.uploads(root)
+            for upload in self._bucket.multipart.uploads(root)
             if upload.started_at <= before
             and uploads.is_marked(self._bucket, upload, None)
             and not any(uploads.is_marked(self._bucket, upload, operation.hex) for operation in live)
@@ -182,7 +182,7 @@ class S3Endpoint(MovingEndpoint):
     def abort(self, orphan: Orphan) -> None:
         """Nothing is left of it at the service. Idempotent."""
         try:
-            self._bucket.abort(self._bucket.settings.prefix + orphan.path, orphan.upload_id)
+            self._bucket.multipart.abort(self._bucket.settings.prefix + orphan.path, orphan.upload_id)
         except UploadGoneError:
             return
 

@@ -100,7 +100,7 @@ def _store(bucket: Bucket) -> S3Store:
         options["credential_provider"] = _Credentials(bucket)
     return S3Store(
         settings.bucket,
-        region=bucket.client.meta.region_name,
+        region=bucket.service.client.meta.region_name,
         virtual_hosted_style_request=not settings.path_style,
         checksum_algorithm="SHA256",
         client_options={
@@ -130,7 +130,7 @@ class _Credentials:
                 "token": token.reveal() if token else None,
                 "expires_at": expires_at,
             }
-        found = self._bucket.session.get_credentials()
+        found = self._bucket.service.session.get_credentials()
         if found is None:
             raise UnauthorizedError("nothing says who asks")
         frozen = found.get_frozen_credentials()

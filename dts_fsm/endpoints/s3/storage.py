@@ -59,7 +59,7 @@ class BucketStorage:
             return None
         if entry.bytes != num_bytes:
             raise SizeMismatchError(path, num_bytes, entry.bytes)
-        return entry, self.bucket.get(key, entry.version, 0, num_bytes)
+        return entry, self.bucket.get_whole(key, entry.version, num_bytes)
 
     def read(self, path: str, entry: Entry, start: int, stop: int) -> bytes:
         """See ``Storage``."""
@@ -82,7 +82,7 @@ class BucketStorage:
         with suppress(DtsError):
             for upload in uploads.of_operation(self.bucket, keys, operation):
                 with suppress(DtsError):
-                    self.bucket.abort(upload.key, upload.id)
+                    self.bucket.multipart.abort(upload.key, upload.id)
 
     def can_copy(self, source: Storage) -> bool:
         """True for the buckets that one request can name beside this."""

@@ -1,5 +1,4 @@
-"""Files that are being written to a bucket: small ones by one call, large ones as multipart uploads that are found
-again."""
+"""Files that are being written to a bucket: small ones by one call, large ones in parts that are found again."""
 
 from __future__ import annotations
 
@@ -7,9 +6,10 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
-from dts_fsm.endpoints.s3.bucket import Bucket, Part, Upload
+from dts_fsm.endpoints.s3.bucket import Bucket
 from dts_fsm.endpoints.s3.digests import md5
 from dts_fsm.endpoints.s3.faults import PreconditionError, UploadGoneError
+from dts_fsm.endpoints.s3.multipart import Part, Upload
 from dts_fsm.endpoints.s3.small import SmallObjects
 from dts_fsm.endpoints.streaming import Entry
 from dts_fsm.errors import DtsError, PermanentError
@@ -31,15 +31,15 @@ _MARK_BYTES = len(mark(""))
 
 def begin(bucket: Bucket, key: str, operation: str) -> str:
     """Begin an upload that can be found again, and give its id."""
-    upload, content = bucket.begin(key), mark(operation)
-    bucket.put_part(key, upload, MARK_NUMBER, content, bucket.checksum.of(content))
+    upload, content = bucket.multipart.begin(key), mark(operation)
+    bucket.multipart.put_part(key, upload, MARK_NUMBER, content, bucket.checksum.of(content))
     return upload
 
 
 def is_marked(bucket: Bucket, upload: Upload, operation: str | None) -> bool:
     """Whether an upload is one of this operation; None: whether it is one of any of ours."""
     try:
-        found = bucket.parts(upload.key, upload.id, after=MARK_NUMBER - 1).get(MARK_NUMBER)
+        found = bucket.multipart.parts(upload.key, upload.id, after=MARK_NUMBER - 1).get(MARK_NUMBER)
     except UploadGoneError:
         return False
     if found is None or found.bytes != _MARK_BYTES:
@@ -59,7 +59,7 @@ def is_content(bucket: Bucket, part: Part, content: bytes) -> bool:
 def of_operation(bucket: Bucket, keys: Collection[str], operation: str) -> Iterator[Upload]:
     """Give the unfinished uploads of an operation to these keys."""
     wanted = set(keys)
-    for upload in bucket.uploads(_common(wanted)):
+    for upload in bucket.multipart.uploads(_common(wanted)):
         if upload.key in wanted and is_marked(bucket, upload, operation):
             yield upload
 
@@ -124,7 +124,7 @@ class MultipartWriting:
         self._open = True
         for upload in of_operation(bucket, [key], operation):
             with suppress(UploadGoneError):
-                self._found = bucket.parts(key, upload.id)
+                self._found = bucket.multipart.parts(key, upload.id)
                 self._upload = upload.id
                 return
         self._upload = begin(bucket, key, operation)
@@ -145,7 +145,7 @@ class MultipartWriting:
     def put(self, number: int, content: bytes) -> None:
         """See ``Writing``."""
         value = self._bucket.checksum.of(content)
-        part = self._bucket.put_part(self._key, self._upload, number + 1, content, value)
+        part = self._bucket.multipart.put_part(self._key, self._upload, number + 1, content, value)
         if part.checksum is None and self._bucket.checksum.name and part.etag != md5(content):
             raise PermanentError(
                 f"{self._key}: the service does not say what it has received: set the endpoint's checksum to 'md5'"
@@ -160,7 +160,7 @@ class MultipartWriting:
         known = [(value, num_bytes) for value, num_bytes in values if value is not None]
         whole = bucket.checksum.whole(known) if len(known) == len(values) else None
         try:
-            version = bucket.complete(self._key, self._upload, parts, whole=whole, exclusive=exclusive)
+            version = bucket.multipart.complete(self._key, self._upload, parts, whole=whole, exclusive=exclusive)
         except (PreconditionError, UploadGoneError) as error:
             # the library makes a call again whose answer was lost: it may have been this upload that appeared
             there = bucket.head(self._key)
@@ -180,7 +180,7 @@ class MultipartWriting:
         if self._open:
             self._open = False
             with suppress(DtsError):
-                self._bucket.abort(self._key, self._upload)
+                self._bucket.multipart.abort(self._key, self._upload)
 
 
 def prepared(bucket: Bucket, key: str, *, exclusive: bool) -> bool:
