@@ -75,7 +75,12 @@ _S3: Mapping[str, Kind] = {
     "session_token": Kind.SECRET,
     "profile": Kind.TEXT,
     "anonymous": Kind.FLAG,
+    "checksum": Kind.TEXT,
+    "etag_md5": Kind.FLAG,
+    "part_bytes": Kind.COUNT,
     "max_parts": Kind.COUNT,
+    "copy_part_bytes": Kind.COUNT,
+    "default_checksum": Kind.TEXT,
     "workers": Kind.COUNT,
 }
 _SERVICE_DATABASE: Mapping[str, Kind] = {

@@ -41,7 +41,7 @@ class S3Server:
         url: without a path.
         access_key, secret: of one who may do everything.
         reader: of one who may only read.
-        bucket, other_bucket: two that exist.
+        bucket, other_bucket, open_bucket: three that exist; everybody reads the second and writes the third.
     """
 
     url: str
@@ -50,6 +50,7 @@ class S3Server:
     reader: tuple[str, str] = ("AKIAREADER", "secret-of-the-reader")
     bucket: str = "tests"
     other_bucket: str = "others"
+    open_bucket: str = "open"
 
     def client(self) -> Any:
         """Give a client of the library, to look behind the endpoints."""
@@ -104,7 +105,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     try:
         server = attrs.evolve(server, url=f"http://127.0.0.1:{port}")
         _wait_for(process, server.url, folder / "log")
-        for bucket in (server.bucket, server.other_bucket):
+        for bucket in (server.bucket, server.other_bucket, server.open_bucket):
             server.client().create_bucket(Bucket=bucket)
         yield server
     finally:
@@ -120,12 +121,14 @@ def _identities(server: S3Server) -> dict[str, Any]:
         ("admin", (server.access_key, server.secret), everything),
         ("reader", server.reader, [f"Read:{server.bucket}", f"List:{server.bucket}"]),
     ]
+    actions = [f"{action}:{server.other_bucket}" for action in ("Read", "List")]
+    actions += [f"{action}:{server.open_bucket}" for action in everything]
     return {
         "identities": [
-            {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
-            for name, (key, secret), actions in people
+            {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": allowed}
+            for name, (key, secret), allowed in people
         ]
-        + [{"name": "anonymous", "actions": [f"Read:{server.other_bucket}", f"List:{server.other_bucket}"]}]
+        + [{"name": "anonymous", "actions": actions}]
     }
 
 

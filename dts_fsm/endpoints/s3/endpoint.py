@@ -93,9 +93,12 @@ class S3Endpoint(MovingEndpoint):
         return self._storage()
 
     def _storage(self) -> BucketStorage:
+        return BucketStorage(self._bucket, self._small_objects(), self.name)
+
+    def _small_objects(self) -> SmallObjects:
         if self._small is None:
             self._small = SmallObjects(self._bucket)
-        return BucketStorage(self._bucket, self._small, self.name)
+        return self._small
 
     def close(self) -> None:
         """Stop the workers, and close the connections; see ``MovingEndpoint``."""
