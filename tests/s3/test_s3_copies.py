@@ -93,7 +93,7 @@ def test_a_source_that_changes_before_its_copy_is_not_copied(s3_server: S3Server
         far = s3_server.endpoint(endpoint_url=url)
         status = move(near, far, "a", CONTENT, hash=None)
         assert outcome(status) == ("failed", "source changed", True)
-        assert far.paths() == []
+        assert list(far.paths()) == []
         near.close()
         far.close()
 

@@ -55,8 +55,5 @@ def test_digests_of_parts_do_not_give_that_of_the_whole(algorithm: str) -> None:
 
 def test_known_values() -> None:
     # Source: "check" values of CRC-64/NVME and CRC-32/ISCSI in the catalogue of parametrised CRC algorithms
-    assert (
-        PartChecksum("crc64nvme").of(b"123456789") == base64.b64encode(0xAE8B14860A799888.to_bytes(8, "big")).decode()
-    )
-    assert PartChecksum("crc32c").of(b"123456789") == base64.b64encode(0xE3069283.to_bytes(4, "big")).decode()
-    assert zlib.crc32(b"123456789") == 0xCBF43926
+    assert base64.b64decode(PartChecksum("crc64nvme").of(b"123456789")).hex() == "ae8b14860a799888"
+    assert base64.b64decode(PartChecksum("crc32c").of(b"123456789")).hex() == "e3069283"

@@ -60,7 +60,7 @@ def test_a_service_that_is_asked_too_often_is_asked_again(s3_server: S3Server, f
         store = s3_server.endpoint(endpoint_url=url)
         assert move(folder, store, "a", b"first").code == OperationCode.SUCCEEDED
         assert len(refused) == 3
-        assert store.paths() == ["a"]
+        assert list(store.paths()) == ["a"]
         store.close()
 
 

@@ -10,12 +10,13 @@ import attrs
 import pytest
 
 from dts_fsm.config import Config, Credential, EndpointConfig, Secret
+from dts_fsm.databases.bucket import BucketDatabase
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.endpoints.s3.endpoint import S3Endpoint
 from dts_fsm.endpoints.s3.settings import S3Settings
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, UnsafePathError
 from dts_fsm.records import FileState, OperationCode
-from dts_fsm.registry import build_endpoints
+from dts_fsm.registry import build_databases, build_endpoints
 from tests.s3.moves import move, outcome
 from tests.servers.s3 import S3Server
 
@@ -48,7 +49,7 @@ def test_a_key_may_have_any_character(s3_server: S3Server, store: S3Endpoint, tm
     assert move(folder, store, path, content).code == OperationCode.SUCCEEDED
     key = store.settings.prefix + path
     assert s3_server.client().get_object(Bucket=store.settings.bucket, Key=key)["Body"].read() == content
-    assert store.paths() == [path]
+    assert list(store.paths()) == [path]
     assert move(store, folder, path, content, destination_path="back").code == OperationCode.SUCCEEDED
     assert (tmp_path / "back").read_bytes() == content
     folder.close()
@@ -59,7 +60,7 @@ def test_what_ends_as_a_folder_does_is_no_file(s3_server: S3Server, store: S3End
         s3_server.client().put_object(Bucket=store.settings.bucket, Key=store.settings.prefix + key, Body=b"")
     storage = store.storage(arriving=False)
     assert [storage.look(path) for path in ("folder", "other")] == [None, None]
-    assert store.paths() == ["other/file"]
+    assert list(store.paths()) == ["other/file"]
 
 
 @pytest.mark.parametrize("path", ["../up", "/etc/passwd", "a/../../b", "", "a\nb"])
@@ -83,8 +84,8 @@ def test_more_than_a_thousand_keys_are_listed_in_their_order(s3_server: S3Server
     names = [f"{number:04}" for number in range(1100)]
     for name in names:
         small.put(store.settings.prefix + name, b"", exclusive=False)
-    assert names == store.paths()
-    assert names[1000:] == store.paths("1")[:100] == store.paths("10")
+    assert names == list(store.paths())
+    assert names[1000:] == list(store.paths("1"))[:100] == list(store.paths("10"))
 
 
 def test_in_a_versioned_bucket_the_newest_content_counts(s3_server: S3Server, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_large_files_have_larger_parts() -> None:
 
 def test_an_endpoint_is_made_from_a_configuration_file(s3_server: S3Server) -> None:
     text = f"""
-service: {{endpoint: store, secret: x}}
+service: {{endpoint: store, data_dir: state, secret: x}}
 endpoints:
   store:
     provider: s3
@@ -196,4 +197,5 @@ databases:
     store = endpoints["store"]
     assert isinstance(store, S3Endpoint)
     assert store.storage(arriving=False).look("nothing/here") is None
+    assert isinstance(build_databases(Config.parse(text), endpoints)["store"], BucketDatabase)
     store.close()

@@ -144,7 +144,7 @@ def test_what_cannot_go_well_leaves_no_upload(s3_server: S3Server, folder: Local
     status = move(folder, store, "a", CONTENT, hash=checksum(b"other"))
     assert outcome(status) == ("failed", "checksum mismatch", False)
     assert _uploads(s3_server, store) == []
-    assert store.paths() == []
+    assert list(store.paths()) == []
 
 
 def test_to_clear_aborts_the_uploads_of_this_operation_alone(s3_server: S3Server, store: S3Endpoint) -> None:

@@ -151,7 +151,7 @@ def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Sit
 
     with pytest.raises(InvalidProviderError, match="endpoint provider 'locl'; installed are: local, orbital, s3;"):
         endpoint_factory("locl")
-    with pytest.raises(InvalidProviderError, match="database provider 'jdp'; installed are: catalog;"):
+    with pytest.raises(InvalidProviderError, match="database provider 'jdp'; installed are: bucket, catalog;"):
         database_factory("jdp")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from datetime import datetime
 
 import attrs
@@ -119,22 +120,18 @@ class Bucket:
     def _check_bucket(self) -> None:
         """An answer without a body does not say whether it is the key or the bucket that does not exist."""
         if not self._seen:
-            self.keys("", limit=1)
+            next(self.keys(self.settings.prefix), None)
             self._seen = True
 
     def _explain(self, key: str) -> None:
         """Answers to HEAD have no body: ask for a byte, and have the reason."""
         self.service.call("get_object", key, Range="bytes=0-0")["Body"].close()
 
-    def keys(self, prefix: str, limit: int | None = None) -> list[tuple[str, int]]:
-        """Give keys that begin so, in their order, with the sizes of their objects; at most ``limit``."""
-        pages = self.service.pages("list_objects_v2", prefix, PageSize=min(limit or 1000, 1000))
-        found = []
-        for page in pages:
-            found += [(item["Key"], item["Size"]) for item in page.get("Contents", ())]
-            if limit is not None and len(found) >= limit:
-                break
-        return found[:limit]
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Give the keys that begin so, in the order of their bytes; a page is asked for when it is needed."""
+        for page in self.service.pages("list_objects_v2", prefix):
+            for item in page.get("Contents", ()):
+                yield item["Key"]
 
     # Writing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -130,14 +130,16 @@ class S3Endpoint(MovingEndpoint):
 
     # What a database of this bucket asks
 
-    def paths(self, prefix: str = "") -> list[str]:
+    def paths(self, prefix: str = "") -> Iterator[str]:
         """Give the paths of the objects below the root that begin so, in the order of their keys.
 
         Left out are keys that are no path of a file ("a//b", "folder/"), and unfinished probes.
         """
         root = self._bucket.settings.prefix
-        paths = (key.removeprefix(root) for key, _ in self._bucket.keys(root + prefix))
-        return [path for path in paths if path_fault(path) is None and normal_path(path) == path and _is_file(path)]
+        for key in self._bucket.keys(root + prefix):
+            path = key.removeprefix(root)
+            if path_fault(path) is None and normal_path(path) == path and _is_file(path):
+                yield path
 
     def describe(self, paths: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Give what the service says of the objects at these paths, by path; what is not there is left out.

@@ -41,6 +41,10 @@ class UploadGoneError(TransientError):
     """The multipart upload was completed or aborted by another."""
 
 
+class DamagedError(TransientError):
+    """The service has received something else than was sent."""
+
+
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
 _LATER = frozenset(
@@ -102,7 +106,7 @@ def _answered(what: str, bucket: str, error: ClientError) -> Exception:
     if code == "RequestTimeTooSkewed":
         return TransientError(f"{what}: this machine's clock and the service's differ too much: set it by NTP ({said})")
     if code in _DAMAGED:
-        return TransientError(f"{what}: it was damaged on its way: {said}")
+        return DamagedError(f"{what}: it was damaged on its way: {said}")
     if code == "InvalidObjectState":
         return PermanentError(f"{what}: it is in an archive: have it restored first ({said})")
     if code in _LATER or status == 429 or (status >= 500 and status != 501):

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.loaders import create_loader
 from botocore.session import get_session
 
-from dts_fsm.endpoints.s3.faults import told
+from dts_fsm.endpoints.s3.faults import DamagedError, told
 from dts_fsm.endpoints.s3.settings import S3Settings
 
 _CONNECT_TIMEOUT_S = 10
@@ -91,7 +91,13 @@ class Service:
         )
 
     def call(self, operation: str, key: str, **arguments: Any) -> Any:
-        """Give the service's answer to a call about one key of the bucket."""
+        """Give the service's answer to a call about one key of the bucket; what was damaged is sent once more."""
+        try:
+            return self._called(operation, key, arguments)
+        except DamagedError:
+            return self._called(operation, key, arguments)
+
+    def _called(self, operation: str, key: str, arguments: dict[str, Any]) -> Any:
         with told(key, self.settings.bucket):
             return getattr(self.client, operation)(Bucket=self.settings.bucket, Key=key, **arguments)
 
