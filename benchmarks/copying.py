@@ -50,7 +50,7 @@ def make_source(
 def copied(folder: Path, *, source: str, tool: str, keep: bool) -> dict[str, float]:
     """One of ``TOOLS`` has copied the source folder; the copy is deleted where it is not to be kept."""
     target = folder / "copy"
-    _make_equal(Path(source), folder)
+    make_equal(Path(source), folder)
     with Meter() as meter:
         subprocess.run(
             ["sh", "-c", TOOLS[tool]], env=os.environ | {"SOURCE": source, "TARGET": str(target)}, check=True
@@ -61,10 +61,10 @@ def copied(folder: Path, *, source: str, tool: str, keep: bool) -> dict[str, flo
 
 def hashed(folder: Path, *, source: str, algorithm: str) -> dict[str, float]:
     """One core has hashed all files of the source folder."""
-    _make_equal(Path(source), folder)
+    make_equal(Path(source), folder)
     with Meter() as meter:
-        for path in _paths(Path(source)):
-            _checksum(path, algorithm)
+        for path in paths_below(Path(source)):
+            checksum_of(path, algorithm)
     return meter.figures
 
 
@@ -81,14 +81,14 @@ def moved(
     target.mkdir()
     files = [
         FileTransfer(id=name, source_path=name, destination_path=name, bytes=path.stat().st_size, hash=checksum)
-        for path in _paths(Path(source))
+        for path in paths_below(Path(source))
         for name in [path.relative_to(source).as_posix()]
-        for checksum in [None if algorithm == "none" else _checksum(path, algorithm)]
+        for checksum in [None if algorithm == "none" else checksum_of(path, algorithm)]
     ]
     here = LocalEndpoint(root=source, workers=workers)
     there = LocalEndpoint(root=target, durable=durable, default_checksum="none" if algorithm == "none" else "sha256")
     if even:
-        _make_equal(Path(source), folder)
+        make_equal(Path(source), folder)
     with Meter() as meter:
         id_ = here.transfer(there, files, operation_id=uuid4())
         while (status := here.statuses([id_])[id_]).code is OperationCode.RUNNING:
@@ -104,7 +104,7 @@ def transfer(folder: Path, *, source: str) -> dict[str, float]:
     """One transfer of all of the source's files has succeeded, each file compared with the SHA-256 it must have."""
     archive = folder / "archive"
     archive.mkdir()
-    descriptors = {item.id: item for item in (_descriptor(Path(source), path) for path in _paths(Path(source)))}
+    descriptors = {item.id: item for item in (_descriptor(Path(source), path) for path in paths_below(Path(source)))}
     ends = {"source": LocalEndpoint(root=source), "destination": LocalEndpoint(root=archive)}
     dts = Orchestrator(
         Config(service=ServiceConfig(data_dir=folder, synchronous="full")),
@@ -114,7 +114,7 @@ def transfer(folder: Path, *, source: str) -> dict[str, float]:
     specification = Specification(
         source="genomes", destination="archive", file_ids=list(descriptors), user=User(name="Ada", orcid=ORCID)
     )
-    _make_equal(Path(source), folder)
+    make_equal(Path(source), folder)
     with dts, Meter() as meter:
         status = dts.wait(dts.create(specification))
         if status.code != "succeeded":
@@ -124,14 +124,14 @@ def transfer(folder: Path, *, source: str) -> dict[str, float]:
     return {**meter.figures, "peak_bytes": peak_bytes()}
 
 
-def _make_equal(source: Path, folder: Path) -> None:
+def make_equal(source: Path, folder: Path) -> None:
     """The source is in the page cache, and there is as much memory at hand as its copy takes.
 
     A virtual machine gives memory back that it has not used for seconds; to get it again from its host takes up to ten
     times as long as to fill it. Whoever comes next after a pause would pay for that, and nobody else.
     """
     num_bytes = 0
-    for path in _paths(source):
+    for path in paths_below(source):
         with path.open("rb", buffering=0) as file:
             while content := file.read(_BLOCK_BYTES):
                 num_bytes += len(content)
@@ -147,11 +147,13 @@ def _end(target: Path, keep: bool) -> None:
         shutil.rmtree(target)
 
 
-def _paths(source: Path) -> list[Path]:
+def paths_below(source: Path) -> list[Path]:
+    """Give the files in a folder and below, in order."""
     return sorted(path for path in source.rglob("*") if path.is_file())
 
 
-def _checksum(path: Path, algorithm: str) -> Checksum:
+def checksum_of(path: Path, algorithm: str) -> Checksum:
+    """Give the checksum of a file."""
     hasher = new_hasher(algorithm)
     with path.open("rb", buffering=0) as file:
         while content := file.read(_BLOCK_BYTES):
@@ -161,7 +163,7 @@ def _checksum(path: Path, algorithm: str) -> Checksum:
 
 def _descriptor(source: Path, path: Path) -> Descriptor:
     name = path.relative_to(source).as_posix()
-    return Descriptor(id=name, path=name, bytes=path.stat().st_size, hash=_checksum(path, "sha256"))
+    return Descriptor(id=name, path=name, bytes=path.stat().st_size, hash=checksum_of(path, "sha256"))
 
 
 def _database(endpoint_name: str, descriptors: Mapping[str, Descriptor]) -> FakeDatabase:

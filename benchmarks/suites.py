@@ -11,6 +11,7 @@ import attrs
 
 from benchmarks import child, control_plane, growth
 from benchmarks.data_plane import copies
+from benchmarks.object_stores import s3
 from benchmarks.report import Line, Runs
 
 
@@ -52,6 +53,12 @@ class Bench:
         self.runs.setdefault(name, []).append(child.run(workload, folder, **arguments))
         return folder
 
+    def new_folder(self, name: str) -> Path:
+        """Give a new and empty folder, which stays until all is over."""
+        folder = self._folder / name
+        folder.mkdir(parents=True)
+        return folder
+
     def in_turn(self, workloads: Mapping[str, tuple[str, dict[str, Any]]]) -> list[Runs]:
         """Each workload has run ``repeat`` times, one after the other; gives their figures."""
         for _ in range(self.sizes.repeat):
@@ -63,6 +70,7 @@ class Bench:
 # The copies come first: the manifests that the others delete would slow them down on some file systems.
 SUITES: Mapping[str, Callable[[Bench], list[Line]]] = {
     "copies": copies,
+    "s3": s3,
     "starts": control_plane.starts,
     "live": control_plane.live,
     "transfers": control_plane.transfers,

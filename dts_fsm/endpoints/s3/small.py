@@ -100,7 +100,7 @@ def _store(bucket: Bucket) -> S3Store:
         options["credential_provider"] = _Credentials(bucket)
     return S3Store(
         settings.bucket,
-        region=bucket.service.client.meta.region_name,
+        region=bucket.service.region,
         virtual_hosted_style_request=not settings.path_style,
         checksum_algorithm="SHA256",
         client_options={
