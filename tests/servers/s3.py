@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import socket
@@ -115,7 +114,6 @@ def running(folder: Path) -> Iterator[S3Server]:
             stdout=log,
             stderr=log,
             cwd=folder,
-            env=os.environ | {"TMPDIR": str(sockets)},
         )
     try:
         server = attrs.evolve(server, url=f"http://127.0.0.1:{port}")
@@ -129,6 +127,9 @@ def running(folder: Path) -> Iterator[S3Server]:
         process.wait()
         for left in (folder, sockets):
             shutil.rmtree(left, ignore_errors=True)
+        for offset in _OFFSETS:  # where it makes these cannot be chosen
+            for socket_ in Path("/tmp").glob(f"seaweedfs-*-{port + offset + _GRPC_OFFSET}.sock"):
+                socket_.unlink(missing_ok=True)
 
 
 def _identities(server: S3Server) -> dict[str, Any]:
