@@ -90,7 +90,7 @@ def test_what_was_put_with_a_checksum_has_that_one(store: S3Endpoint, database: 
     folder.close()
 
 
-@pytest.mark.parametrize("value", ["a//b", "/notes.txt", "../x", "", "reads/", "nothing"])
+@pytest.mark.parametrize("value", ["a//b", "x" * 2000, "/notes.txt", "../x", "", "reads/", "nothing"])
 def test_what_is_no_file_is_unknown(database: BucketDatabase, value: str) -> None:
     with pytest.raises(ResourcesNotFoundError) as caught:
         database.descriptors(ORCID, ["notes.txt", value])

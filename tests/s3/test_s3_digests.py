@@ -37,6 +37,9 @@ def test_checksums_of_parts_are_none_of_the_whole() -> None:
     assert whole_checksums(whole, etag_md5=False).keys() == {"sha256"}
     assert whole_checksums({**whole, "ChecksumType": "COMPOSITE", "ETag": '"x-1"'}, etag_md5=True) == {}
     assert whole_checksums({"ChecksumSHA256": f"{SHA256}-2", "ETag": '"x-2"'}, etag_md5=True) == {}
+    assert (
+        whole_checksums({"ChecksumSHA256": "not base64!", "ChecksumSHA1": "YWJj", "ETag": '"x"'}, etag_md5=True) == {}
+    )
     assert whole_checksums({"ETag": MD5, "SSECustomerAlgorithm": "AES256"}, etag_md5=True) == {}
 
 

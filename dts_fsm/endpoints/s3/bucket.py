@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -14,7 +17,7 @@ from dts_fsm.endpoints.s3.multipart import Multipart, condition
 from dts_fsm.endpoints.s3.service import Service
 from dts_fsm.endpoints.s3.settings import S3Settings
 from dts_fsm.endpoints.streaming import Entry
-from dts_fsm.errors import SourceChangedError, UnauthorizedError
+from dts_fsm.errors import DtsError, PermanentError, SourceChangedError, UnauthorizedError
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -56,6 +59,7 @@ class Bucket:
         self.service = Service(settings)
         self.multipart = Multipart(self.service, self.checksum)
         self._conditional: bool | None = None
+        self._probing = threading.Lock()
         self._seen = False
 
     # Reading
@@ -74,8 +78,8 @@ class Bucket:
         archived = found.get("StorageClass") in _ARCHIVES and 'ongoing-request="false"' not in found.get("Restore", "")
         return Head(
             entry=Entry(
-                bytes=found["ContentLength"],
-                version=found["ETag"].strip('"'),
+                bytes=found.get("ContentLength", 0),
+                version=_version(key, found),
                 checksums=whole_checksums(found, etag_md5=self.settings.etag_md5),
             ),
             at_hand=not archived,
@@ -112,7 +116,7 @@ class Bucket:
             raise SourceChangedError(f"{key}: the file changed while it was read") from error
         with answer["Body"] as body, told(key, self.settings.bucket):
             # before it is read: there may be more than fits the memory
-            if answer.get("ContentLength") != num_bytes or answer["ETag"].strip('"') != version:
+            if answer.get("ContentLength") != num_bytes or _version(key, answer) != version:
                 raise SourceChangedError(f"{key}: {num_bytes} bytes of the file were asked for, and others came")
             content: bytes = body.read()
         return content
@@ -143,7 +147,7 @@ class Bucket:
         """
         value = self.checksum.of(content)
         answer = self.service.call("put_object", key, Body=content, **self.checksum.sent(value), **condition(exclusive))
-        return answer["ETag"].strip('"')  # type: ignore[no-any-return]
+        return _version(key, answer)
 
     def delete(self, key: str) -> None:
         """There is nothing at the key. Idempotent."""
@@ -152,17 +156,23 @@ class Bucket:
     @property
     def conditional(self) -> bool:
         """Whether the service puts an object only where there is none, if it is asked to; found out once."""
-        if self._conditional is None:
-            key = f"{self.settings.prefix}{PROBE_PREFIX}{secrets.token_hex(8)}"
-            self.put(key, b"", exclusive=False)
-            try:
-                self.put(key, b"", exclusive=True)
-                self._conditional = False
-            except PreconditionError:
-                self._conditional = True
-            finally:
+        with self._probing:
+            if self._conditional is None:
+                self._conditional = self._probed()
+            return self._conditional
+
+    def _probed(self) -> bool:
+        key = f"{self.settings.prefix}{PROBE_PREFIX}{secrets.token_hex(8)}"
+        self.put(key, b"", exclusive=False)
+        try:
+            self.put(key, b"", exclusive=True)
+        except PreconditionError:
+            return True
+        else:
+            return False
+        finally:
+            with suppress(DtsError):  # who may put need not be allowed to delete
                 self.delete(key)
-        return self._conditional
 
     def copy(self, key: str, source: dict[str, str], version: str) -> None:
         """Copy a whole object of up to 5 GiB.
@@ -174,3 +184,11 @@ class Bucket:
             self.service.call("copy_object", key, CopySource=source, CopySourceIfMatch=f'"{version}"')
         except (AbsentError, PreconditionError) as error:
             raise SourceChangedError(f"{source['Key']}: the file changed while it was copied") from error
+
+
+def _version(key: str, answer: Mapping[str, Any]) -> str:
+    """Give the ETag of an answer, without quotation marks."""
+    etag = str(answer.get("ETag") or "").strip('"')
+    if not etag:
+        raise PermanentError(f"{key}: the service gives no ETag, without which nobody knows which content this is")
+    return etag

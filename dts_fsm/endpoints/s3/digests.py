@@ -10,6 +10,8 @@ from typing import Any
 
 from awscrt import checksums as crc
 
+from dts_fsm.records.checksum import DIGEST_HEX_DIGITS
+
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _HEADERS = {"sha256": "ChecksumSHA256", "sha1": "ChecksumSHA1"}
 """Those of a service's checksums that descriptors can have, too."""
@@ -34,11 +36,20 @@ def whole_checksums(head: Mapping[str, Any], *, etag_md5: bool) -> dict[str, str
         value = head.get(name)
         # that of parts is a digest of digests; it has a hyphen, or says what it is
         if isinstance(value, str) and "-" not in value and head.get("ChecksumType") != "COMPOSITE":
-            found[algorithm] = base64.b64decode(value).hex()
+            digest = _decoded(value).hex()
+            if len(digest) == DIGEST_HEX_DIGITS[algorithm]:
+                found[algorithm] = digest
     encryption = "customer" if head.get("SSECustomerAlgorithm") else head.get("ServerSideEncryption")
     if etag_md5 and (md5 := md5_of_etag(head.get("ETag", ""), encryption=encryption)):
         found["md5"] = md5
     return found
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        return b""
 
 
 def md5(content: bytes) -> str:

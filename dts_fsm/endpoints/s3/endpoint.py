@@ -12,13 +12,13 @@ import attrs
 
 from dts_fsm.endpoints.endpoint import MovingEndpoint
 from dts_fsm.endpoints.s3 import uploads
-from dts_fsm.endpoints.s3.bucket import Bucket
+from dts_fsm.endpoints.s3.bucket import Bucket, Head
 from dts_fsm.endpoints.s3.faults import UploadGoneError
 from dts_fsm.endpoints.s3.settings import S3Settings
 from dts_fsm.endpoints.s3.small import SmallObjects
 from dts_fsm.endpoints.s3.storage import BucketStorage
 from dts_fsm.endpoints.streaming import Storage
-from dts_fsm.errors import PermanentError, UnauthorizedError, UnsafePathError
+from dts_fsm.errors import PermanentError, UnauthorizedError
 from dts_fsm.records import Descriptor
 from dts_fsm.records.checks import normal_path, path_fault
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM
@@ -116,9 +116,10 @@ class S3Endpoint(MovingEndpoint):
 
         def is_staged(descriptor: Descriptor) -> bool:
             try:
-                found = self._bucket.head(storage.key(descriptor.path or ""))
-            except UnsafePathError:
+                key = storage.key(descriptor.path or "")
+            except PermanentError:  # no object can have it
                 return False
+            found = self._bucket.head(key)
             return found is not None and found.at_hand and found.entry.bytes == descriptor.bytes
 
         try:
@@ -148,20 +149,28 @@ class S3Endpoint(MovingEndpoint):
         modified, metadata; and staged: whether the object can be read now.
         """
         storage = self._storage()
+
+        def head(path: str) -> Head | None:
+            try:
+                key = storage.key(path)
+            except PermanentError:  # no object can have it
+                return None
+            return self._bucket.head(key)
+
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"dts-{self.name}-look") as threads:
-            heads = list(threads.map(self._bucket.head, map(storage.key, paths)))
+            heads = list(threads.map(head, paths))
         described = {}
-        for path, head in zip(paths, heads, strict=True):
-            if head is not None:
-                known = head.entry.checksums
+        for path, found in zip(paths, heads, strict=True):
+            if found is not None:
+                known = found.entry.checksums
                 algorithm = next((name for name in ("sha256", "sha1", "md5") if name in known), None)
                 described[path] = {
-                    "bytes": head.entry.bytes,
+                    "bytes": found.entry.bytes,
                     "hash": f"{algorithm}:{known[algorithm]}" if algorithm else None,
-                    "mediatype": head.media_type,
-                    "modified": head.modified_at.isoformat() if head.modified_at else None,
-                    "metadata": head.metadata,
-                    "staged": head.at_hand,
+                    "mediatype": found.media_type,
+                    "modified": found.modified_at.isoformat() if found.modified_at else None,
+                    "metadata": found.metadata,
+                    "staged": found.at_hand,
                 }
         return described
 

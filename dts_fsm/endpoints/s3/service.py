@@ -46,7 +46,11 @@ class Service:
     @property
     def region(self) -> str:
         """Where the service has the bucket."""
-        return self.settings.region or self.session.region_name or _REGION
+        if self.settings.region:
+            return self.settings.region
+        session = self.session
+        with told("the endpoint", self.settings.bucket):
+            return session.region_name or _REGION
 
     @property
     def client(self) -> Any:

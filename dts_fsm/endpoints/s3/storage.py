@@ -16,13 +16,16 @@ from dts_fsm.records.checks import normal_path, path_fault
 _MAX_KEY_BYTES = 1024
 """Source: Amazon S3 user guide, "Naming Amazon S3 objects"."""
 
+_SMALL_BYTES = 8 << 20
+"""Each worker has one small file in memory, however large the parts of others are."""
+
 
 class BucketStorage:
     """The keys of a bucket that begin with the endpoint's root."""
 
     def __init__(self, bucket: Bucket, small: SmallObjects, name: str) -> None:
         self.name, self.bucket = name, bucket
-        self.part_bytes = bucket.settings.part_bytes
+        self.part_bytes = min(bucket.settings.part_bytes, _SMALL_BYTES)
         self._small = small
 
     @property
@@ -69,8 +72,9 @@ class BucketStorage:
         """See ``Storage``; parts of another version are recognized by their content."""
         del version
         key = self.key(path)
-        if num_bytes <= self.part_bytes:
-            return uploads.SingleWriting(self.bucket, self._small, key, part_bytes=self.part_bytes)
+        part_bytes = self.bucket.settings.part_bytes
+        if num_bytes <= part_bytes:
+            return uploads.SingleWriting(self.bucket, self._small, key, part_bytes=part_bytes)
         return uploads.MultipartWriting(self.bucket, key, operation, num_bytes=num_bytes)
 
     def clear(self, paths: Collection[str], operation: str) -> None:

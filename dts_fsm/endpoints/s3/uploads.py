@@ -19,6 +19,7 @@ MARK_NUMBER = 10_000
 """The part that says whose an upload is. It is never completed, and so no object has it."""
 
 _MARK = b"dts-fsm "
+_MAX_LISTED_ALONE = 100
 
 
 def mark(operation: str) -> bytes:
@@ -59,9 +60,12 @@ def is_content(bucket: Bucket, part: Part, content: bytes) -> bool:
 def of_operation(bucket: Bucket, keys: Collection[str], operation: str) -> Iterator[Upload]:
     """Give the unfinished uploads of an operation to these keys."""
     wanted = set(keys)
-    for upload in bucket.multipart.uploads(_common(wanted)):
-        if upload.key in wanted and is_marked(bucket, upload, operation):
-            yield upload
+    # some services list uploads only by whole keys; by how many keys begin, it is one call instead of as many
+    prefixes = {key: {key} for key in wanted} if len(wanted) <= _MAX_LISTED_ALONE else {_common(wanted): wanted}
+    for prefix, meant in prefixes.items():
+        for upload in bucket.multipart.uploads(prefix):
+            if upload.key in meant and is_marked(bucket, upload, operation):
+                yield upload
 
 
 def _common(keys: Iterable[str]) -> str:
