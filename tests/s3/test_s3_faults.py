@@ -14,7 +14,7 @@ from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.endpoints.s3.endpoint import S3Endpoint
 from dts_fsm.errors import DtsError, PermanentError, TransientError, UnauthorizedError, UnavailableError
 from dts_fsm.records import Descriptor, FileState, OperationCode, Overwrite
-from tests.s3.moves import PART, content_of, move, outcome
+from tests.s3.moves import PART, Calls, content_of, move, outcome
 from tests.servers.proxy import SLOW_DOWN, Request, proxy
 from tests.servers.s3 import S3Server
 
@@ -52,14 +52,14 @@ def test_a_service_that_is_asked_too_often_is_asked_again(s3_server: S3Server, f
     refused = []
 
     def refuse(request: Request) -> None:
-        if len(refused) < 3:
+        if len(refused) < 2:
             refused.append(request.path)
             request.answer = 503, SLOW_DOWN
 
     with proxy(s3_server.url, refuse) as url:
         store = s3_server.endpoint(endpoint_url=url)
         assert move(folder, store, "a", b"first").code == OperationCode.SUCCEEDED
-        assert len(refused) == 3
+        assert len(refused) == 2
         assert list(store.paths()) == ["a"]
         store.close()
 
@@ -149,6 +149,65 @@ def test_a_bucket_that_is_open_to_all_is_read_by_nobody(s3_server: S3Server, tmp
         assert (tmp_path / path).read_bytes() == content
     public.close()
     destination.close()
+
+
+@pytest.mark.parametrize("profile", [None, "me"])
+def test_environment_and_profiles_say_who_asks(
+    s3_server: S3Server, folder: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str | None
+) -> None:
+    if profile is None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret)
+    else:
+        file = tmp_path / "credentials"
+        secrets = f"aws_access_key_id={s3_server.access_key}\naws_secret_access_key={s3_server.secret}"
+        file.write_text(f"[me]\n{secrets}\n", encoding="utf-8")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    store = s3_server.endpoint(access_key_id=None, secret_key=None, profile=profile)
+    calls = Calls.of(store)
+    assert move(folder, store, "a", b"first").code == OperationCode.SUCCEEDED
+    assert move(store, folder, "a", b"first", destination_path="b").code == OperationCode.SUCCEEDED
+    # two probes, and nothing of the files: they went the fast way
+    assert (calls["PutObject"], calls["GetObject"]) == (2, 0)
+    store.close()
+
+
+@pytest.mark.parametrize("options", [{"etag_md5": False}, {}])
+def test_where_etags_are_no_digests_other_checksums_are_compared(
+    s3_server: S3Server, folder: LocalEndpoint, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dts_fsm.endpoints.s3.small.md5_of_etag", lambda *_, **__: None)
+    store = s3_server.endpoint(**options)
+    calls = Calls.of(store)
+    assert move(folder, store, "a", b"first").code == OperationCode.SUCCEEDED
+    assert move(store, folder, "a", b"first", destination_path="b").code == OperationCode.SUCCEEDED
+    assert (Path(folder.root) / "b").read_bytes() == b"first"
+    assert (3 if options else 2, 1) == (calls["PutObject"], calls["GetObject"])
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "expected"),
+    [
+        (("x-amz-checksum",), ("transferred", "", False)),
+        (("x-amz-checksum", "etag"), ("failed", "error", False)),
+    ],
+)
+def test_a_service_must_say_what_it_has_received(
+    s3_server: S3Server, folder: LocalEndpoint, hidden: tuple[str, ...], expected: tuple[str, str, bool]
+) -> None:
+    content = content_of(PART + 1)
+    (Path(folder.root) / "a").write_bytes(content)
+
+    def hide(request: Request) -> None:
+        if "partNumber=" in request.path:
+            request.hidden = hidden
+
+    with proxy(s3_server.url, hide) as url:
+        store = s3_server.endpoint(endpoint_url=url, part_bytes=PART)
+        status = move(folder, store, "a", content)
+        assert expected == outcome(status), status
+        store.close()
 
 
 @pytest.mark.parametrize("size", [5, PART + 1])

@@ -22,6 +22,7 @@ class Request:
     Attributes:
         answer: (status, body) with which it is answered at once, without the server.
         lose_answer: the server does it, and the connection breaks before the answer.
+        hidden: headers of the answer whose names begin so, in small letters, are left out.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Request:
     body: bytes
     answer: tuple[int, bytes] | None = None
     lose_answer: bool = False
+    hidden: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -56,7 +58,8 @@ def proxy(url: str, meddle: Callable[[Request], object]) -> Iterator[str]:
             if request.lose_answer:
                 self.close_connection = True
                 return
-            self._send(answer.status, headers, content)
+            kept = {name: value for name, value in headers.items() if not name.lower().startswith(request.hidden)}
+            self._send(answer.status, kept, content)
 
         def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)

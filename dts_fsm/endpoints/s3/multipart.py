@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -61,7 +63,7 @@ class Multipart:
             for item in answer.get("Parts", ()):
                 found[item["PartNumber"]] = Part(
                     bytes=item["Size"],
-                    etag=item["ETag"].strip('"'),
+                    etag=_etag(item),
                     checksum=item.get(self._checksum.name) if self._checksum.name else None,
                 )
             after = answer.get("NextPartNumberMarker") or 0
@@ -80,7 +82,7 @@ class Multipart:
         checksum = answer.get(self._checksum.name) if self._checksum.name else None
         if checksum not in (None, value):
             raise TransientError(f"{key}: part {number} was damaged on its way: {value} was sent, {checksum} received")
-        return Part(bytes=len(content), etag=answer["ETag"].strip('"'), checksum=checksum)
+        return Part(bytes=len(content), etag=_etag(answer), checksum=checksum)
 
     def copy_part(self, key: str, upload: str, number: int, source: dict[str, str], version: str, span: str) -> Part:
         """Copy a range of another object as a part.
@@ -100,7 +102,7 @@ class Multipart:
             )["CopyPartResult"]
         except (AbsentError, PreconditionError) as error:
             raise SourceChangedError(f"{source['Key']}: the file changed while it was copied") from error
-        return Part(bytes=0, etag=answer["ETag"].strip('"'), checksum=answer.get(self._checksum.name or "-"))
+        return Part(bytes=0, etag=_etag(answer), checksum=answer.get(self._checksum.name or "-"))
 
     def complete(self, key: str, upload: str, parts: dict[int, Part], *, whole: str | None, exclusive: bool) -> str:
         """Let the object of these parts appear, and give its version.
@@ -123,7 +125,7 @@ class Multipart:
             **arguments,
             **condition(exclusive),
         )
-        return answer["ETag"].strip('"')  # type: ignore[no-any-return]
+        return _etag(answer)
 
     def abort(self, key: str, upload: str) -> None:
         """There is no such upload, and none of its parts."""
@@ -133,3 +135,8 @@ class Multipart:
 def condition(exclusive: bool) -> dict[str, str]:
     """Give the arguments of a call that is to put something only where there is nothing."""
     return {"IfNoneMatch": "*"} if exclusive else {}
+
+
+def _etag(answer: Mapping[str, Any]) -> str:
+    """Give the ETag of an answer, without quotation marks; "" where there is none."""
+    return str(answer.get("ETag") or "").strip('"')
