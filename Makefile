@@ -13,7 +13,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check packages exchange drawing lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
+.PHONY: help demo servers test check packages exchange drawing lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,7 +32,10 @@ demo: $(STAMP)  ## move real files to the folder demo/archive, and show what arr
 	@echo
 	@cat $(DEMO)/archive/dts-*/manifest.json
 
-test: $(STAMP)  ## run all tests, and fail below 95 % coverage of the core, branches included
+servers: packages $(STAMP)  ## install the real servers that the tests ask, and start each of them once
+	$(BIN)/python -m pytest -q tests/servers
+
+test: servers  ## run all tests, and fail below 95 % coverage of the core, branches included
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
