@@ -46,7 +46,7 @@ def _one(kind: type) -> dict[str, Any]:
         if value is not None and not isinstance(value, kind):
             raise SpecificationError(f"{attribute.name}: must be {kind.__name__}, not {shown(value)}")
 
-    return {"default": None, "validator": check, "metadata": {"kind": kind}}
+    return {"validator": check, "metadata": {"kind": kind}}
 
 
 def _many(kind: type) -> Any:
@@ -149,7 +149,7 @@ class EventDate:
 class FundingReference:
     """Who paid, and by which grant; one of ``grant_id``, ``grant_url`` and the funder's name is needed."""
 
-    funder: Organization | None = attrs.field(**_one(Organization))
+    funder: Organization | None = attrs.field(default=None, **_one(Organization))
     grant_id: str = _text()
     grant_title: str = _text()
     grant_url: str = _text()
@@ -216,7 +216,7 @@ class CreditMetadata:
         SpecificationError: something is not what the schema says; the message begins with the name of the field.
     """
 
-    identifier: str = _needed()
+    identifier: str = _text()
     resource_type: str = attrs.field(default=RESOURCE_TYPE, validator=_dataset)
     titles: tuple[Title, ...] = _many(Title)
     contributors: tuple[Contributor, ...] = _many(Contributor)
@@ -224,18 +224,19 @@ class CreditMetadata:
     descriptions: tuple[Description, ...] = _many(Description)
     funding: tuple[FundingReference, ...] = _many(FundingReference)
     related_identifiers: tuple[PermanentID, ...] = _many(PermanentID)
-    publisher: Organization | None = attrs.field(**_one(Organization))
-    license: License | None = attrs.field(**_one(License))
+    publisher: Organization | None = attrs.field(default=None, **_one(Organization))
+    license: License | None = attrs.field(default=None, **_one(License))
     version: str = _text()
     url: str = _text()
     content_url: str = _text()
     comment: str = _text()
     credit_metadata_source: str = _text()
-    meta: CreditSource | None = attrs.field(**_one(CreditSource))
+    meta: CreditSource | None = attrs.field(default=None, **_one(CreditSource))
 
     def missing(self) -> tuple[str, ...]:
         """Give what KBase's schema wants besides, before it takes the record in; transfers do not need it."""
         wanted = {
+            "identifier": self.identifier,
             "titles": self.titles,
             "contributors": self.contributors,
             "version or dates": self.version or self.dates,

@@ -7,71 +7,29 @@ Source: the integration guide of KBase's Data Transfer Service.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from contextlib import AbstractContextManager
+from urllib.parse import unquote
 from uuid import UUID, uuid4
-
-import attrs
 
 from dts_fsm.errors import DtsError, InvalidOrcidError, ResourcesNotFoundError
 from dts_fsm.interfaces import Database
 from dts_fsm.records import SearchParameters, StagingStatus
 from dts_fsm.serialization import descriptor_to_resource
+from dts_fsm.testing.json_service import JsonService, Reply, Request, served
 
-_MOST_BODY_BYTES = 1 << 20
 
+class ReferenceService(JsonService):
+    """Offers a database; ``requests`` has what was asked, and ``alter`` changes replies, for tests of those who ask.
 
-@attrs.frozen
-class Request:
-    """What a client asks.
-
-    Attributes:
-        method: of HTTP.
-        path: below the service's URL, without a slash at its beginning.
-        query: the last value of each parameter.
-        headers: names in lower case.
-        body: as it came.
+    Args:
+        database: what it offers.
+        port: 0 for a free one.
+        orcid: who asks where a request does not say it.
     """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-
-Reply = tuple[int, Any]
-"""A status of HTTP, and what becomes the body, as JSON."""
-
-Alteration = Callable[[Request, Reply], Reply]
-"""Makes another reply of that which would be given; it may wait, or raise ``ConnectionAbortedError`` for none."""
-
-
-class ReferenceService(ThreadingHTTPServer):
-    """Offers a database on a free port of 127.0.0.1, or on the given one.
-
-    Attributes:
-        requests: what was asked, in order.
-        alter: changes replies, for tests of those who ask; None: none.
-    """
-
-    daemon_threads = True
 
     def __init__(self, database: Database, *, port: int = 0, orcid: str = "") -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.requests: list[Request] = []
-        self.alter: Alteration | None = None
+        super().__init__(port)
         self._database, self._orcid = database, orcid
-
-    @property
-    def url(self) -> str:
-        """Where it is, without a slash at its end."""
-        return f"http://127.0.0.1:{self.server_port}"
 
     def reply(self, request: Request) -> Reply:
         """Give what the guide says."""
@@ -81,7 +39,7 @@ class ReferenceService(ThreadingHTTPServer):
             ("POST", "staging"): self._stage,
             ("GET", "staging"): self._staging_status,
         }
-        call = calls.get((request.method, request.path))
+        call = calls.get((request.method, request.path.rstrip("/")))
         if request.method == "GET" and request.path.startswith("localuser/"):
             call = self._local_user
         if call is None:
@@ -123,8 +81,7 @@ class ReferenceService(ThreadingHTTPServer):
         return 200, [descriptor_to_resource(descriptor) for descriptor in found.descriptors]
 
     def _stage(self, request: Request) -> Reply:
-        value = json.loads(request.body)
-        ids = value.get("ids") if isinstance(value, dict) else None
+        ids = request.json().get("ids")
         if not isinstance(ids, list) or not ids or not all(isinstance(id_, str) for id_ in ids):
             return 400, {"error": 'the body must be {"ids": ["...", ...]}'}
         orcid = self._orcid_of(request)
@@ -148,60 +105,8 @@ class ReferenceService(ThreadingHTTPServer):
             return 404, {"error": str(error)}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: ReferenceService
-
-    def _handle(self) -> None:
-        parts = urlsplit(self.path)
-        length = int(self.headers.get("Content-Length", 0))
-        if length > _MOST_BODY_BYTES:
-            self.close_connection = True
-            return self._send((413, {"error": "the body is too large"}))
-        request = Request(
-            method=self.command,
-            path=parts.path.strip("/"),
-            query={name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
-            headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(length),
-        )
-        self.server.requests.append(request)
-        reply = self.server.reply(request)
-        try:
-            self._send(self.server.alter(request, reply) if self.server.alter else reply)
-        except ConnectionError:
-            self.close_connection = True
-        return None
-
-    do_GET = do_POST = _handle  # noqa: N815 - the library's names
-
-    def _send(self, reply: Reply) -> None:
-        status, value = reply
-        body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain" if isinstance(value, bytes) else "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def reference_service(database: Database, *, port: int = 0, orcid: str = "") -> Iterator[ReferenceService]:
-    """The service runs.
-
-    Args:
-        database: what it offers.
-        port: 0 for a free one.
-        orcid: who asks where a request does not say it.
-    """
-    with ReferenceService(database, port=port, orcid=orcid) as service:
-        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.shutdown()
-            thread.join()
+def reference_service(
+    database: Database, *, port: int = 0, orcid: str = ""
+) -> AbstractContextManager[ReferenceService]:
+    """The service runs until the end of the block; see ``ReferenceService``."""
+    return served(ReferenceService(database, port=port, orcid=orcid))

@@ -67,14 +67,16 @@ class MemoryStorage:
     def write(self, path: str, *, num_bytes: int, operation: str, version: str) -> Writing:
         """See ``Storage``."""
         del num_bytes
-        kept = self.parts.setdefault((f"{operation} {version}", _checked(path)), {})
+        with self.lock:
+            kept = self.parts.setdefault((f"{operation} {version}", _checked(path)), {})
         return _Writing(self, normal_path(path), kept)
 
     def clear(self, paths: Collection[str], operation: str) -> None:
         """See ``Storage``."""
         there = {normal_path(path) for path in paths}
-        for key in [key for key in self.parts if key[0].startswith(f"{operation} ") and key[1] in there]:
-            del self.parts[key]
+        with self.lock:
+            for key in [key for key in self.parts if key[0].startswith(f"{operation} ") and key[1] in there]:
+                del self.parts[key]
 
     def can_copy(self, source: Storage) -> bool:
         """True for the twin."""
@@ -124,7 +126,9 @@ class _Writing:
         """What was put is kept."""
 
     def discard(self) -> None:
-        self._storage.parts = {key: kept for key, kept in self._storage.parts.items() if kept is not self._parts}
+        with self._storage.lock:
+            for key in [key for key, kept in self._storage.parts.items() if kept is self._parts]:
+                del self._storage.parts[key]
 
 
 class MemoryEndpoint(MovingEndpoint):

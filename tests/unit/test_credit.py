@@ -57,7 +57,7 @@ _MAYBE = st.just("") | _TEXT
 _ORGANIZATIONS = st.builds(Organization, organization_name=_TEXT, organization_id=_MAYBE)
 _CREDIT = st.builds(
     CreditMetadata,
-    identifier=_TEXT,
+    identifier=_MAYBE,
     titles=st.lists(st.builds(Title, title=_TEXT, title_type=_MAYBE), max_size=2),
     contributors=st.lists(
         st.builds(
@@ -97,13 +97,13 @@ def test_what_is_null_is_absent_and_unknown_fields_do_not_matter() -> None:
     record = credit_from({"identifier": "a", "titles": None, "license": None, "colour": "blue"})
     assert record == CreditMetadata(identifier="a")
     assert record.missing() == ("titles", "contributors", "version or dates", "meta")
+    assert credit_from({}).missing() == ("identifier", *record.missing())
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"identifier": None}, "credit.identifier: is missing"),
-        ({"identifier": ""}, "credit.identifier: must not be empty"),
+        ({"identifier": 7}, "credit.identifier: must be text, not 7"),
         ({"resource_type": "software"}, "credit.resource_type: can be 'dataset' alone, not 'software'"),
         ({"titles": "Sediment"}, "credit.titles: must be a list, not 'Sediment'"),
         ({"titles": ["Sediment"]}, r"credit.titles\[0\]: must be an object, not 'Sediment'"),

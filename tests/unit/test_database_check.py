@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from dts_fsm.cli.main import main
 from dts_fsm.databases.http.conformance import CHECKS
 from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint
-from dts_fsm.testing.http_database import ReferenceService, Reply, Request, reference_service
+from dts_fsm.testing.http_database import ReferenceService, reference_service
+from dts_fsm.testing.json_service import Reply, Request
 
 NAMES = [check.__name__.replace("_", " ") for check in CHECKS]
 
@@ -98,9 +99,14 @@ def test_nothing_is_staged_unless_it_is_asked_for(service: ReferenceService) -> 
 
 def test_what_is_wrong_is_said_with_the_services_own_words(service: ReferenceService) -> None:
     service.alter = on("search", lambda request, value: (400, {"error": "no searching today"}))
-    result = check(service.url)
+    result = check(service.url, "--json")
     assert result.exit_code == 1
-    assert 'failed       search finds     answers 400 instead of 200: {"error": "no searching today"}' in result.stdout
+    first = json.loads(result.stdout)[0]
+    assert (first["verdict"], first["reason"]) == (
+        "failed",
+        'answers 400 instead of 200: {"error": "no searching today"}',
+    )
+    assert "failed       search finds" in check(service.url).stdout
 
 
 def test_a_service_without_files_leaves_much_unchecked() -> None:

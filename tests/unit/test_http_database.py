@@ -24,7 +24,8 @@ from dts_fsm.errors import (
 from dts_fsm.interfaces import Database
 from dts_fsm.records import SearchParameters, StagingStatus
 from dts_fsm.testing import ORCID, FakeDatabase, FakeEndpoint, Rig
-from dts_fsm.testing.http_database import ReferenceService, Reply, Request, reference_service
+from dts_fsm.testing.http_database import ReferenceService, reference_service
+from dts_fsm.testing.json_service import Reply, Request
 
 ENDPOINTS = {"disk": FakeEndpoint("disk"), "tape": FakeEndpoint("tape")}
 A = {"id": "a", "name": "a", "path": "a", "bytes": 1}

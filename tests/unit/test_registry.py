@@ -154,9 +154,9 @@ def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Sit
     ):
         endpoint_factory("locl")
     with pytest.raises(
-        InvalidProviderError, match="database provider 'jdp'; installed are: bucket, catalog, http, kbase;"
+        InvalidProviderError, match="database provider 'globe'; installed are: bucket, catalog, http, jdp, kbase;"
     ):
-        database_factory("jdp")
+        database_factory("globe")
 
 
 def test_where_nothing_is_installed_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
