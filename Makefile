@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 DEMO := demo
+SERVICE ?=
 
 # The core is everything but the command and the test kit; lines and branches count.
 CORE_COVERAGE := 95
@@ -13,7 +14,7 @@ NOT_CORE := dts_fsm/cli/*,dts_fsm/testing/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo servers test check packages exchange drawing lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
+.PHONY: help demo servers live test check packages exchange drawing lint format diagrams docs bench kills faults powercuts simulate fuzz mutants clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +41,9 @@ test: servers  ## run all tests, and fail below 95 % coverage of the core, branc
 	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --omit="$(NOT_CORE)" --fail-under=$(CORE_COVERAGE)
+
+live: $(STAMP)  ## ask the real services, with credentials from the environment: see tests/live/README.md
+	$(BIN)/python -m pytest -m live $(if $(SERVICE),tests/live/test_live_$(SERVICE).py,tests/live)
 
 check: packages exchange drawing lint docs test simulate  ## everything that must hold before a change is merged
 

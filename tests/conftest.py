@@ -17,6 +17,7 @@ pytest.register_assert_rewrite(
     "dts_fsm.testing.database_suite",
     "dts_fsm.testing.endpoint_suite",
     "dts_fsm.testing.store_suite",
+    "tests.conformance.jdp_cases",
     "tests.strategies",
 )
 
@@ -28,7 +29,9 @@ GENOMES = Path(__file__).parent / "data" / "genomes"
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("live"):
+        return
     connect = socket.socket.connect
 
     def local_only(self: socket.socket, address: object) -> None:

@@ -30,6 +30,7 @@ from dts_fsm.testing import ORCID, FakeEndpoint, Rig
 from dts_fsm.testing.database_suite import DatabaseSuite
 from dts_fsm.testing.jdp import JdpService, jdp_service
 from dts_fsm.testing.json_service import Reply, Request
+from tests.conformance.jdp_cases import JdpCases, JdpSite
 
 SECRET = "shared-with-the-portal"
 FILE: dict[str, Any] = {
@@ -123,6 +124,12 @@ class TestContract(DatabaseSuite):
     @pytest.fixture
     def orcid(self) -> str:
         return ORCID
+
+
+class TestCases(JdpCases):
+    @pytest.fixture
+    def site(self, jdp: JdpDatabase) -> JdpSite:
+        return JdpSite(database=jdp, orcid=ORCID, known_ids=["JDP:0001b", "JDP:0000a"], word="soil")
 
 
 class TestFiles:
