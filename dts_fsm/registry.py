@@ -37,6 +37,7 @@ _EXTRAS = {
     "kbase": "http",
     "nmdc": "http",
     "s3": "s3",
+    "sftp": "sftp",
 }
 
 

@@ -113,6 +113,18 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
     "http": {**_HTTP, "workers": Kind.COUNT, "default_checksum": Kind.TEXT},
     "s3": _S3,
+    "sftp": {
+        "host": Kind.TEXT,
+        "port": Kind.COUNT,
+        "user": Kind.TEXT,
+        "known_hosts": Kind.PATH,
+        "private_key": Kind.PATH,
+        "durable": Kind.FLAG,
+        "connect_timeout_s": Kind.NUMBER,
+        "call_timeout_s": Kind.NUMBER,
+        "workers": Kind.COUNT,
+        "default_checksum": Kind.TEXT,
+    },
 }
 DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "catalog": {"catalog": Kind.PATH, "users": Kind.PATH, "archive": Kind.PATH, "staging_delay": Kind.NUMBER},

@@ -16,12 +16,12 @@ import yaml
 from dts_fsm.databases.scan import update_catalog
 from dts_fsm.testing import ORCID
 from tests.acceptance.conftest import ROOT
-from tests.acceptance.matrix.places import Place, bucket, digests_of, local, web
+from tests.acceptance.matrix.places import Place, bucket, digests_of, local, tree, web
 from tests.conftest import GENOMES
 
 _LARGE_MIB = 200
-_SOURCES = ("local", "s3", "http")
-_DESTINATIONS = ("local", "s3")
+_SOURCES = ("local", "s3", "sftp", "http")
+_DESTINATIONS = ("local", "s3", "sftp")
 
 Made = Callable[[str, str], Place]
 
@@ -52,6 +52,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
             return local(tmp_path / name)
         if kind == "s3":
             return bucket(request.getfixturevalue("s3_server"))
+        if kind == "sftp":
+            return tree(request.getfixturevalue("sftp_server"))
         return web(request.getfixturevalue("nginx"))
 
     return made
@@ -73,6 +75,8 @@ def test_a_transfer_that_is_killed_in_the_middle_is_finished_by_the_next_process
     service.mkdir()
     catalog = tmp_path / "datapackage.json"
     shutil.copy(payload / catalog.name, catalog)
+    # a catalog of what is not a folder of this machine must be named, though nothing is asked of it
+    known = {"catalog": str(catalog)} if destination == "sftp" else {}
     parts: dict[str, Any] = {
         "service": {"data_dir": "state", "endpoint": "service", "manifest_dir": str(service)},
         "endpoints": {
@@ -82,7 +86,7 @@ def test_a_transfer_that_is_killed_in_the_middle_is_finished_by_the_next_process
         },
         "databases": {
             "genomes": {"provider": "catalog", "endpoint": "genomes", "catalog": str(catalog)},
-            "archive": {"provider": "bucket" if destination == "s3" else "catalog", "endpoint": "archive"},
+            "archive": {"provider": "bucket" if destination == "s3" else "catalog", "endpoint": "archive", **known},
         },
     }
     config = tmp_path / "dts.yaml"

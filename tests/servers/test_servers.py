@@ -6,9 +6,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dts_fsm.errors import PermanentError
+from dts_fsm.records import Descriptor
 from dts_fsm.web import HttpClient
 from tests.servers.nginx import Nginx
 from tests.servers.s3 import S3Server
+from tests.servers.sftp import SftpServer
 
 
 def test_the_web_server_answers_plain_and_with_tls(nginx: Nginx) -> None:
@@ -25,3 +27,11 @@ def test_the_buckets_keep_what_is_put_and_refuse_what_is_damaged(s3_server: S3Se
     assert client.get_object(Bucket=s3_server.bucket, Key="hello")["Body"].read() == b"hello"
     with pytest.raises(ClientError, match="BadDigest"):
         client.put_object(Bucket=s3_server.bucket, Key="hello", Body=b"other", ContentMD5="XUFAKrxLKna5cZ2REBfFkg==")
+
+
+def test_the_tree_is_there_for_who_has_the_key(sftp_server: SftpServer) -> None:
+    root = sftp_server.folder()
+    (root / "hello").write_text("hello", encoding="utf-8")
+    endpoint = sftp_server.endpoint(root)
+    assert endpoint.files_staged([Descriptor(id="1", path="hello", bytes=5)]) == {"1": True}
+    endpoint.close()

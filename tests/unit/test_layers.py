@@ -50,6 +50,7 @@ LAYERS = (
 """From the innermost to the outermost: a layer imports from those of earlier groups, never from its neighbours."""
 
 HOME = {
+    "asyncssh": {"endpoints/sftp/"},
     "awscrt": {"endpoints/s3/"},
     "boto3": {"endpoints/s3/"},
     "botocore": {"endpoints/s3/"},

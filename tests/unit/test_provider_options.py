@@ -7,12 +7,17 @@ import pytest
 from dts_fsm.config.keys import DATABASE_OPTIONS, ENDPOINT_OPTIONS, Kind
 from dts_fsm.databases.http import database
 from dts_fsm.endpoints.http import endpoint
+from dts_fsm.endpoints.sftp.endpoint import OPTIONS
 
 
 @pytest.mark.parametrize(
     ("known", "taken"),
-    [(ENDPOINT_OPTIONS["http"], endpoint._OPTIONS), (DATABASE_OPTIONS["http"], database._OPTIONS)],
-    ids=["endpoint", "database"],
+    [
+        (ENDPOINT_OPTIONS["http"], endpoint._OPTIONS),
+        (ENDPOINT_OPTIONS["sftp"], OPTIONS),
+        (DATABASE_OPTIONS["http"], database._OPTIONS),
+    ],
+    ids=["http endpoint", "sftp endpoint", "http database"],
 )
-def test_a_file_knows_the_options_of_http(known: dict[str, Kind], taken: dict[str, type]) -> None:
+def test_a_file_knows_the_options_of_a_provider(known: dict[str, Kind], taken: dict[str, type]) -> None:
     assert sorted(known) == sorted(taken)

@@ -150,7 +150,7 @@ def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Sit
     site.distribution("orbit", "orbital = dts_test_orbit:Thing")
 
     with pytest.raises(
-        InvalidProviderError, match="endpoint provider 'locl'; installed are: http, local, orbital, s3;"
+        InvalidProviderError, match="endpoint provider 'locl'; installed are: http, local, orbital, s3, sftp;"
     ):
         endpoint_factory("locl")
     with pytest.raises(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import attrs
 
 from dts_fsm.endpoints.batches import CanceledError, Meter
@@ -9,6 +12,11 @@ from dts_fsm.endpoints.outcomes import failure
 from dts_fsm.endpoints.streaming.relay import Relay
 from dts_fsm.errors import ProviderError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer
+
+_PAUSES_S = (0.5, 5.0)
+"""How long a fault that may pass is waited for, at the first time and after it."""
+
+_LOOK_S = 0.05
 
 
 @attrs.frozen(kw_only=True)
@@ -24,17 +32,40 @@ class RelayBatch:
         for file in self.files:
             before = meter.num_bytes
             try:
-                meter.advance(0)
-                outcome = self.relay.move(file, meter)
+                outcome = self._moved(file, meter)
             except CanceledError:
                 meter.num_bytes = before
                 break
-            except (OSError, ProviderError) as error:
-                meter.num_bytes = before
-                outcomes.append(failure(file, error))
-            else:
-                meter.num_bytes = before + (outcome.observed_bytes or 0)
+            meter.num_bytes = before + (outcome.observed_bytes or 0)
+            if outcome.state.arrived:
                 meter.num_files += 1
                 meter.num_skipped += outcome.state is FileState.SKIPPED
-                outcomes.append(outcome)
+            outcomes.append(outcome)
         return outcomes
+
+    def _moved(self, file: FileTransfer, meter: Meter) -> FileOutcome:
+        """Give the file's outcome; a fault that may pass is waited for, and the file gone on with where it broke.
+
+        A failure that is told is final for this move: the next one has another id, and would not find what is left.
+        """
+        before = meter.num_bytes
+        for pause_s in (*_PAUSES_S, None):
+            meter.num_bytes = before
+            try:
+                meter.advance(0)
+                return self.relay.move(file, meter)
+            except (OSError, ProviderError) as error:
+                outcome = failure(file, error)
+            if not outcome.transient or pause_s is None:
+                break
+            _wait(pause_s, meter)
+        with suppress(OSError, ProviderError):
+            self.relay.destination.clear([file.destination_path], self.relay.operation)
+        return outcome
+
+
+def _wait(pause_s: float, meter: Meter) -> None:
+    until_s = time.monotonic() + pause_s
+    while time.monotonic() < until_s:
+        meter.advance(0)
+        time.sleep(_LOOK_S)

@@ -13,6 +13,7 @@ import attrs
 
 from tests.servers.nginx import Nginx
 from tests.servers.s3 import S3Server
+from tests.servers.sftp import SftpServer
 
 Digests = Mapping[str, str]
 """The SHA-256 of each file, by its path."""
@@ -61,6 +62,18 @@ def web(nginx: Nginx) -> Place:
         shutil.copytree(source, folder)
 
     config = {"provider": "http", "url": nginx.secure_url, "ca_file": nginx.ca_file, "root": f"/{folder.name}"}
+    return Place(config=config, put=put, digests=lambda: digests_of(folder))
+
+
+def tree(server: SftpServer) -> Place:
+    """A folder of an SFTP server."""
+    folder = server.folder()
+    given = server.config(folder)
+
+    def put(source: Path) -> None:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    config = {"provider": "sftp", "root": str(folder), **given.options}
     return Place(config=config, put=put, digests=lambda: digests_of(folder))
 
 
