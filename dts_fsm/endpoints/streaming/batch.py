@@ -10,10 +10,10 @@ import attrs
 from dts_fsm.endpoints.batches import CanceledError, Meter
 from dts_fsm.endpoints.outcomes import failure
 from dts_fsm.endpoints.streaming.relay import Relay
-from dts_fsm.errors import ProviderError
+from dts_fsm.errors import ProviderError, TransientError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer
 
-_PAUSES_S = (0.5, 5.0)
+_PAUSES_S = (0.5, 2.0)
 """How long a fault that may pass is waited for, at the first time and after it."""
 
 _LOOK_S = 0.05
@@ -56,8 +56,9 @@ class RelayBatch:
                 return self.relay.move(file, meter)
             except (OSError, ProviderError) as error:
                 outcome = failure(file, error)
-            if not outcome.transient or pause_s is None:
-                break
+                # a source that has changed is for others to decide on, whether or not it can be tried again
+                if pause_s is None or not outcome.transient or not isinstance(error, TransientError | OSError):
+                    break
             _wait(pause_s, meter)
         with suppress(OSError, ProviderError):
             self.relay.destination.clear([file.destination_path], self.relay.operation)
