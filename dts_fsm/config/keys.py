@@ -128,8 +128,8 @@ DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
         "search_parameters": Kind.ANY,
     },
     "jdp": _SERVICE_DATABASE,
-    "kbase": _SERVICE_DATABASE,
-    "nmdc": _SERVICE_DATABASE,
+    "kbase": {**_SERVICE_DATABASE, "ca_file": Kind.PATH},
+    "nmdc": {**_SERVICE_DATABASE, "ca_file": Kind.PATH, "hosts": Kind.ANY},
 }
 
 _SENSITIVE = re.compile(
