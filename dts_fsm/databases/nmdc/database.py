@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from dts_fsm.config import Secret
+from dts_fsm.config.options import checked_options
 from dts_fsm.databases.nmdc.api import NmdcApi, Record, RefusedFilterError, texts
 from dts_fsm.databases.nmdc.hosts import DEFAULT_HOSTS, Hosts
 from dts_fsm.databases.nmdc.relations import related_to
@@ -39,7 +40,15 @@ URL = "https://api.microbiomedata.org/"
 MOST_FOUND = 10_000
 """How many files a search without a limit finds at most: NMDC has hundreds of thousands."""
 
-_OPTIONS = ("url", "base_url", "hosts", "users", "ca_file")
+_OPTIONS: dict[str, type] = {
+    "url": str,
+    "base_url": str,
+    "hosts": dict,
+    "users": str,
+    "ca_file": str,
+    "connect_timeout_s": float,
+    "read_timeout_s": float,
+}
 
 
 class NmdcDatabase:
@@ -56,6 +65,7 @@ class NmdcDatabase:
         url: where the API is.
         users: a CSV, TSV or JSON file with the local users, see ``UserMap``; without it each ORCID is its own.
         ca_file: certificates to trust instead of the system's.
+        connect_timeout_s, read_timeout_s: how long NMDC is waited for, see ``HttpClient``.
 
     Raises:
         InvalidDatabaseConfigError: a host cannot be read, or has an endpoint that is none of the database's.
@@ -73,6 +83,8 @@ class NmdcDatabase:
         url: str = URL,
         users: str | Path | None = None,
         ca_file: str | None = None,
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 30.0,
     ) -> None:
         self.name, self._endpoint_names = name, tuple(dict.fromkeys(endpoint_names))
         for host, endpoint in hosts.items():
@@ -82,7 +94,14 @@ class NmdcDatabase:
                     key=f"hosts.{host}",
                 )
         self._hosts = Hosts(hosts)
-        client = HttpClient(url, name="NMDC", ca_file=ca_file, secrets=[password])
+        client = HttpClient(
+            url,
+            name="NMDC",
+            ca_file=ca_file,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            secrets=[password],
+        )
         self._api = NmdcApi(client, Tokens(client, user=user, password=password))
         self._users = UserMap([Path(users)] if users else [], required=bool(users))
         self._requests = StagingQueue(lambda *_: None)
@@ -91,44 +110,41 @@ class NmdcDatabase:
     def from_config(cls, config: DatabaseConfig, *, endpoints: Mapping[str, Endpoint]) -> Self:
         """Make the database that a section of the configuration describes.
 
-        Its options are ``url`` (or ``base_url``), ``hosts``, ``users`` and ``ca_file``; its credential is user and
-        password. Without ``hosts``, NMDC's own go to the endpoints called "nersc" and "emsl", or to the only one.
+        Its options are ``url`` (or ``base_url``), ``hosts``, ``users``, ``ca_file``, ``connect_timeout_s`` and
+        ``read_timeout_s``; its credential is user and password. Without ``hosts``, NMDC's own go to the endpoints that
+        are called "nersc" and "emsl" there, or to the only one. Nothing is asked of NMDC yet.
 
         Raises:
             InvalidDatabaseConfigError: an option is unknown or wrong, the credential is missing, or an endpoint is
                 not configured.
         """
-        key = f"databases.{config.key}"
-        for option in config.options:
-            if option not in _OPTIONS:
-                raise InvalidDatabaseConfigError(
-                    f"an NMDC database has no such option: it has {', '.join(_OPTIONS)}", key=f"{key}.{option}"
-                )
+        place = f"databases.{config.key}"
+        options = checked_options(
+            config.options, _OPTIONS, owner="an nmdc database", place=place, error=InvalidDatabaseConfigError
+        )
         for functional, endpoint in config.endpoints.items():
             if endpoint not in endpoints:
-                raise InvalidDatabaseConfigError(
-                    f"there is no endpoint {endpoint!r}", key=f"{key}.endpoints.{functional}".rstrip(".")
-                )
+                key = f"endpoints.{functional}" if functional else "endpoint"
+                raise InvalidDatabaseConfigError(f"there is no endpoint {endpoint!r}", key=f"{place}.{key}")
         credential = config.credential
         if credential is None or not credential.id or credential.secret is None:
             raise InvalidDatabaseConfigError(
                 "must name a credential with id and secret: NMDC's API asks for a user and a password",
-                key=f"{key}.credential",
+                key=f"{place}.credential",
             )
-        said = {option: value for option, value in config.options.items() if value is not None}
+        url = options.pop("base_url", URL)
         try:
             return cls(
                 name=config.key,
                 user=credential.id,
                 password=credential.secret,
                 endpoint_names=list(config.endpoints.values()),
-                hosts=_hosts(said.get("hosts"), config.endpoints),
-                url=said.get("url") or said.get("base_url") or URL,
-                users=said.get("users"),
-                ca_file=said.get("ca_file"),
+                hosts=_hosts(options.pop("hosts", None), config.endpoints),
+                **{"url": url, **options},
             )
         except ConfigurationError as error:
-            raise InvalidDatabaseConfigError(error.message, key=f"{key}.{error.key}" if error.key else key) from error
+            key = f"{place}.{error.key}" if error.key else place
+            raise InvalidDatabaseConfigError(error.message, key=key) from error
 
     def close(self) -> None:
         """Close the connections. Idempotent; the database remains usable."""
@@ -255,18 +271,19 @@ class NmdcDatabase:
                     yield from objects
 
 
-def _hosts(said: Any, endpoints: Mapping[str, str]) -> dict[str, str]:
+def _hosts(said: Mapping[str, Any] | None, endpoints: Mapping[str, str]) -> dict[str, str]:
     """Endpoint by host: what the configuration says, where an endpoint may stand under its functional name."""
-    if said is None:
-        if len(set(endpoints.values())) == 1:
-            return dict.fromkeys(DEFAULT_HOSTS, next(iter(endpoints.values())))
-        found = {host: endpoints[functional] for host, functional in DEFAULT_HOSTS.items() if functional in endpoints}
-        if not found:
-            raise InvalidDatabaseConfigError(
-                "is missing: say which host's files are at which endpoint, or call the endpoints nersc and emsl",
-                key="hosts",
-            )
-        return found
-    if not isinstance(said, Mapping) or not said or not all(isinstance(name, str) for name in said.values()):
-        raise InvalidDatabaseConfigError("must be endpoints by host: {data.example.org: tape}", key="hosts")
-    return {host: endpoints.get(name, name) for host, name in said.items()}
+    if said:
+        if not all(isinstance(name, str) for name in said.values()):
+            raise InvalidDatabaseConfigError("must be endpoints by host: {data.example.org: tape}", key="hosts")
+        return {host: endpoints.get(name, name) for host, name in said.items()}
+    names = list(dict.fromkeys(endpoints.values()))
+    if len(names) == 1:
+        return dict.fromkeys(DEFAULT_HOSTS, names[0])
+    found = {host: endpoints[functional] for host, functional in DEFAULT_HOSTS.items() if functional in endpoints}
+    if not found:
+        raise InvalidDatabaseConfigError(
+            "is missing: say at which endpoint the files of a host are, or call the endpoints nersc and emsl",
+            key="hosts",
+        )
+    return found
