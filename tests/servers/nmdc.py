@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from dts_fsm.config import Secret
@@ -44,7 +45,7 @@ STUDIES = [
 def furnished(server: NmdcServer) -> NmdcServer:
     """Give the server with two studies, two biosamples and four files, one of each kind of provenance."""
     records = server.collections
-    records["study_set"] += STUDIES
+    records["study_set"] += deepcopy(STUDIES)
     records["biosample_set"] += [
         {"id": SOIL, "name": "soil", "associated_studies": [STUDY], "depth": {"has_numeric_value": 0.15}},
         {"id": WATER, "name": "water", "associated_studies": [OTHER_STUDY, STUDY]},
