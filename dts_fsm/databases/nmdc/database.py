@@ -11,7 +11,7 @@ from uuid import UUID
 from dts_fsm.config import Secret
 from dts_fsm.config.options import checked_options
 from dts_fsm.databases.nmdc.api import NmdcApi, Record, RefusedFilterError, texts
-from dts_fsm.databases.nmdc.hosts import DEFAULT_HOSTS, Hosts
+from dts_fsm.databases.nmdc.hosts import Hosts, endpoint_by_host
 from dts_fsm.databases.nmdc.relations import related_to
 from dts_fsm.databases.nmdc.resources import biosample_descriptors, file_descriptor, with_related
 from dts_fsm.databases.nmdc.searching import PARAMETERS, Search
@@ -111,8 +111,8 @@ class NmdcDatabase:
         """Make the database that a section of the configuration describes.
 
         Its options are ``url`` (or ``base_url``), ``hosts``, ``users``, ``ca_file``, ``connect_timeout_s`` and
-        ``read_timeout_s``; its credential is user and password. Without ``hosts``, NMDC's own go to the endpoints that
-        are called "nersc" and "emsl" there, or to the only one. Nothing is asked of NMDC yet.
+        ``read_timeout_s``; its credential is user and password. Without ``hosts``, NMDC's own are at the endpoints that
+        have the functional names "nersc" and "emsl". Nothing is asked of NMDC yet.
 
         Raises:
             InvalidDatabaseConfigError: an option is unknown or wrong, the credential is missing, or an endpoint is
@@ -139,7 +139,7 @@ class NmdcDatabase:
                 user=credential.id,
                 password=credential.secret,
                 endpoint_names=list(config.endpoints.values()),
-                hosts=_hosts(options.pop("hosts", None), config.endpoints),
+                hosts=endpoint_by_host(options.pop("hosts", None), config.endpoints),
                 **{"url": url, **options},
             )
         except ConfigurationError as error:
@@ -269,21 +269,3 @@ class NmdcDatabase:
             for biosample_id, objects in sets:
                 if search.sample_id in ("", biosample_id):
                     yield from objects
-
-
-def _hosts(said: Mapping[str, Any] | None, endpoints: Mapping[str, str]) -> dict[str, str]:
-    """Endpoint by host: what the configuration says, where an endpoint may stand under its functional name."""
-    if said:
-        if not all(isinstance(name, str) for name in said.values()):
-            raise InvalidDatabaseConfigError("must be endpoints by host: {data.example.org: tape}", key="hosts")
-        return {host: endpoints.get(name, name) for host, name in said.items()}
-    names = list(dict.fromkeys(endpoints.values()))
-    if len(names) == 1:
-        return dict.fromkeys(DEFAULT_HOSTS, names[0])
-    found = {host: endpoints[functional] for host, functional in DEFAULT_HOSTS.items() if functional in endpoints}
-    if not found:
-        raise InvalidDatabaseConfigError(
-            "is missing: say at which endpoint the files of a host are, or call the endpoints nersc and emsl",
-            key="hosts",
-        )
-    return found

@@ -17,6 +17,30 @@ Source: NMDC documentation, "Using Globus to access NMDC data".
 """
 
 
+def endpoint_by_host(said: Mapping[str, object] | None, endpoints: Mapping[str, str]) -> dict[str, str]:
+    """Give the endpoint of each host: as the configuration says, or as NMDC's own hosts are called by DTS's users.
+
+    Args:
+        said: endpoint by host, where an endpoint may stand under its functional name; None, or nothing: NMDC's own.
+        endpoints: those of the database, by functional name.
+
+    Raises:
+        InvalidDatabaseConfigError: an endpoint is no text; or nothing tells which host is at which endpoint.
+    """
+    if said:
+        names = {host: name for host, name in said.items() if isinstance(name, str)}
+        if len(names) < len(said):
+            raise InvalidDatabaseConfigError("must be endpoints by host: {data.example.org: tape}", key="hosts")
+        return {host: endpoints.get(name, name) for host, name in names.items()}
+    found = {host: endpoints[functional] for host, functional in DEFAULT_HOSTS.items() if functional in endpoints}
+    if not found:
+        raise InvalidDatabaseConfigError(
+            "is missing: say at which endpoint the files of a host are, or call the endpoints nersc and emsl",
+            key="hosts",
+        )
+    return found
+
+
 @attrs.frozen
 class _Place:
     """A host, perhaps with a port, the folder there that is an endpoint's root ("" or "/a/b"), and the endpoint."""
