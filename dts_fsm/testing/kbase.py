@@ -1,4 +1,4 @@
-"""KBase's authentication service on 127.0.0.1, as far as dts_fsm asks it.
+"""KBase's authentication service on this machine, as far as dts_fsm asks it.
 
 Source: github.com/kbase/auth2, README ("API"), and its errors 10010 and 10020.
 """
@@ -6,14 +6,16 @@ Source: github.com/kbase/auth2, README ("API"), and its errors 10010 and 10020.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from dts_fsm.testing.json_server import Asked, JsonServer, Reply
+from dts_fsm.testing.json_service import Reply, Request, served
+from dts_fsm.testing.scripted_service import ScriptedService
 
-PATH = "/services/auth/api/V2/"
+PATH = "services/auth/api/V2/"
 
 
-class KBaseServer(JsonServer):
+class KBaseService(ScriptedService):
     """Answers as KBase does.
 
     Attributes:
@@ -27,18 +29,18 @@ class KBaseServer(JsonServer):
     @property
     def api_url(self) -> str:
         """The URL that a configuration has."""
-        return self.url + PATH
+        return f"{self.url}/{PATH}"
 
-    def answer(self, asked: Asked) -> Reply:
+    def answer(self, request: Request) -> Reply:
         """Give what KBase would answer."""
-        if (asked.method, asked.path) != ("GET", f"{PATH}me"):
+        if (request.method, request.path) != ("GET", f"{PATH}me"):
             return _refused(404, "Not Found", 0, "HTTP 404 Not Found")
-        token = asked.headers.get("authorization", "")
+        token = request.headers.get("authorization", "")
         if not token:
             return _refused(400, "Bad Request", 10010, "No authentication token")
         if token not in self.people:
             return _refused(401, "Unauthorized", 10020, "Invalid token")
-        return Reply(value=self.people[token])
+        return 200, self.people[token]
 
 
 def person(username: str, *, name: str, orcids: tuple[str, ...] = (), email: str = "") -> dict[str, Any]:
@@ -71,4 +73,9 @@ def _refused(status: int, phrase: str, code: int, said: str) -> Reply:
         "callid": "1757210147564211",
         "time": 1542737889450,
     }
-    return Reply(status=status, value={"error": error})
+    return status, {"error": error}
+
+
+def kbase_service(people: Mapping[str, Any]) -> AbstractContextManager[KBaseService]:
+    """KBase runs until the end of the block; see ``KBaseService``."""
+    return served(KBaseService(people))

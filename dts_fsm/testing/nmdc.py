@@ -1,4 +1,4 @@
-"""NMDC's API on 127.0.0.1, as far as dts_fsm asks it.
+"""NMDC's API on this machine, as far as dts_fsm asks it.
 
 Source: https://api.microbiomedata.org/docs, and the open source behind it (github.com/microbiomedata/nmdc-runtime):
 ``api/endpoints/users.py`` for tokens, ``find.py`` for studies, ``nmdcschema.py`` and ``util.py`` (``list_resources``)
@@ -12,17 +12,19 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from dts_fsm.testing.json_server import Asked, JsonServer, Reply
+from dts_fsm.testing.json_service import Reply, Request, served
+from dts_fsm.testing.scripted_service import ScriptedService, form
 
 Record = dict[str, Any]
 
 _DEFAULT_PAGE = 20
-_COLLECTION = "/nmdcschema/"
+_COLLECTION = "nmdcschema/"
 
 
-class NmdcServer(JsonServer):
+class NmdcService(ScriptedService):
     """Answers as NMDC does; every request but that for a token needs one.
 
     Args:
@@ -76,37 +78,37 @@ class NmdcServer(JsonServer):
 
     # What it answers
 
-    def answer(self, asked: Asked) -> Reply:
+    def answer(self, request: Request) -> Reply:
         """Give what NMDC would answer."""
-        if asked.path == "/token":
-            return self._token(asked)
-        scheme, _, token = asked.headers.get("authorization", "").partition(" ")
+        if request.path == "token":
+            return self._token(request)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self._tokens:
             return _refused(401, "Could not validate credentials")
-        if asked.path.startswith("/data_objects/study/"):
-            return self._of_study(asked.path.removeprefix("/data_objects/study/"))
-        if asked.path.startswith("/biosamples/"):
-            found = self._first("biosample_set", asked.path.removeprefix("/biosamples/"))
-            return Reply(value=found) if found else _refused(404, "Not Found")
-        if asked.path.startswith(_COLLECTION):
-            return self._listed(asked.path.removeprefix(_COLLECTION), asked.params)
+        if request.path.startswith("data_objects/study/"):
+            return self._of_study(request.path.removeprefix("data_objects/study/"))
+        if request.path.startswith("biosamples/"):
+            found = self._first("biosample_set", request.path.removeprefix("biosamples/"))
+            return (200, found) if found else _refused(404, "Not Found")
+        if request.path.startswith(_COLLECTION):
+            return self._listed(request.path.removeprefix(_COLLECTION), request.query)
         return _refused(404, "Not Found")
 
-    def _token(self, asked: Asked) -> Reply:
-        if asked.method != "POST":
+    def _token(self, request: Request) -> Reply:
+        if request.method != "POST":
             return _refused(405, "Method Not Allowed")
-        form = asked.form
-        if form.get("grant_type") != "password":
+        fields = form(request)
+        if fields.get("grant_type") != "password":
             # FastAPI quotes what it was sent, the password included
-            return _refused(422, [{"type": "string_pattern_mismatch", "loc": ["body", "grant_type"], "input": form}])
-        name, password = form.get("username", ""), form.get("password")
+            return _refused(422, [{"type": "string_pattern_mismatch", "loc": ["body", "grant_type"], "input": fields}])
+        name, password = fields.get("username", ""), fields.get("password")
         if name not in self.users or self.users[name] != password:
             return _refused(401, "Incorrect username or password")
         self._issued += 1
         token = f"token.{self._issued}.of-{name}"
         self._tokens.add(token)
         said = {"access_token": token, "token_type": "bearer", "expires": self.expires}
-        return Reply(value={key: value for key, value in said.items() if value is not None})
+        return 200, {key: value for key, value in said.items() if value is not None}
 
     def _first(self, collection: str, record_id: str) -> Record | None:
         return next((record for record in self.collections[collection] if record["id"] == record_id), None)
@@ -122,7 +124,7 @@ class NmdcServer(JsonServer):
                 ]
                 if objects:
                     sets.append({"biosample_id": biosample["id"], "data_objects": objects})
-        return Reply(value=sets)
+        return 200, sets
 
     def _outputs(self, biosample_id: str) -> list[str]:
         """The ids of everything that was made of a biosample, directly or not, in order."""
@@ -156,13 +158,13 @@ class NmdcServer(JsonServer):
         limit = min(limit, self.largest_page or limit)
         # MongoDB sorts only what is paged
         if not self.endless and (limit == 0 or limit > len(after)):
-            return Reply(value={"resources": after})
+            return 200, {"resources": after}
         page = sorted(after, key=lambda record: str(record["id"]))[:limit]
-        token = f"nmdc:sys0{len(self.asked)}"
+        token = f"nmdc:sys0{len(self.requests)}"
         self._pages[token] = (collection, page[-1]["id"] if page else last_id)
         if self.repeats and last_id:
             page = [record for record in self.collections[collection] if record["id"] == last_id] + page
-        return Reply(value={"resources": page, "next_page_token": token})
+        return 200, {"resources": page, "next_page_token": token}
 
 
 def matches(record: Record, wanted: Mapping[str, Any]) -> bool:
@@ -205,4 +207,9 @@ def _several(value: Any) -> list[Any]:
 
 
 def _refused(status: int, detail: Any) -> Reply:
-    return Reply(status=status, value={"detail": detail})
+    return status, {"detail": detail}
+
+
+def nmdc_service(users: Mapping[str, str]) -> AbstractContextManager[NmdcService]:
+    """NMDC runs until the end of the block; see ``NmdcService``."""
+    return served(NmdcService(users))

@@ -25,8 +25,9 @@ from dts_fsm.config import Secret
 from dts_fsm.databases.kbase import KBaseDatabase
 from dts_fsm.registry import build_databases, build_endpoints
 from dts_fsm.testing import ORCID
-from dts_fsm.testing.kbase import KBaseServer, person
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.json_service import served
+from dts_fsm.testing.kbase import KBaseService, kbase_service, person
+from dts_fsm.testing.nmdc import NmdcService
 from tests.servers.nmdc import CONTENT, CONTIGS, PASSWORD, PROTEINS, READS, SOIL, SPECTRUM, USER, WATER, furnished
 
 PATHS = {
@@ -40,7 +41,7 @@ PATHS = {
 class Site:
     """An installation with NMDC's two endpoints and KBase's."""
 
-    def __init__(self, folder: Path, nmdc: NmdcServer, kbase: KBaseServer) -> None:
+    def __init__(self, folder: Path, nmdc: NmdcService, kbase: KBaseService) -> None:
         self.folder, self.nmdc = folder, nmdc
         for file_id, path in PATHS.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +83,8 @@ databases:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with (
-        furnished(NmdcServer({USER: PASSWORD})) as nmdc,
-        KBaseServer({"t0ken": person("ada", name="Ada Lovelace", orcids=(ORCID,))}) as kbase,
+        served(furnished(NmdcService({USER: PASSWORD}))) as nmdc,
+        kbase_service({"t0ken": person("ada", name="Ada Lovelace", orcids=(ORCID,))}) as kbase,
     ):
         yield Site(tmp_path, nmdc, kbase)
 

@@ -11,7 +11,7 @@ from dts_fsm.config import Secret
 from dts_fsm.databases.kbase import KBaseDatabase
 from dts_fsm.testing import ORCID
 from dts_fsm.testing.database_suite import DatabaseSuite
-from dts_fsm.testing.kbase import KBaseServer, person
+from dts_fsm.testing.kbase import kbase_service, person
 from dts_fsm.web import HttpClient
 from tests.conformance.kbase_cases import KBaseCases, KBaseSite
 
@@ -19,7 +19,7 @@ from tests.conformance.kbase_cases import KBaseCases, KBaseSite
 @pytest.fixture
 def kbase(tmp_path: Path) -> Iterator[KBaseDatabase]:
     (tmp_path / "users.csv").write_text(f"{ORCID},ada\n", encoding="utf-8")
-    with KBaseServer({"t0ken": person("ada", name="Ada", orcids=(ORCID,))}) as server:
+    with kbase_service({"t0ken": person("ada", name="Ada", orcids=(ORCID,))}) as server:
         database = KBaseDatabase(
             name="kbase",
             endpoint_name="disk",

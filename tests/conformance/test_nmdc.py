@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.json_service import served
+from dts_fsm.testing.nmdc import NmdcService
 from tests.conformance.nmdc_cases import NmdcCases, NmdcSite, WholeNmdcCases
 from tests.servers.nmdc import CONTIGS, PASSWORD, PROTEINS, READS, SOIL, SPECTRUM, STUDY, USER, database, furnished
 
 
 @pytest.fixture(params=["one page", "pages of one", "repeated rows"])
 def site(request: pytest.FixtureRequest) -> Iterator[NmdcSite]:
-    with furnished(NmdcServer({USER: PASSWORD})) as server:
+    with served(furnished(NmdcService({USER: PASSWORD}))) as server:
         server.largest_page = None if request.param == "one page" else 1
         server.repeats = request.param == "repeated rows"
         nmdc = database(server)

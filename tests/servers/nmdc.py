@@ -7,7 +7,7 @@ from typing import Any
 
 from dts_fsm.config import Secret
 from dts_fsm.databases.nmdc import NmdcDatabase
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.nmdc import NmdcService
 
 USER, PASSWORD = "ada", "correct horse+battery/staple"
 STUDY, OTHER_STUDY = "nmdc:sty-11-r2h77870", "nmdc:sty-11-34xj1150"
@@ -42,7 +42,7 @@ STUDIES = [
 ]
 
 
-def furnished(server: NmdcServer) -> NmdcServer:
+def furnished(server: NmdcService) -> NmdcService:
     """Give the server with two studies, two biosamples and four files, one of each kind of provenance."""
     records = server.collections
     records["study_set"] += deepcopy(STUDIES)
@@ -96,7 +96,7 @@ def furnished(server: NmdcServer) -> NmdcServer:
     return server
 
 
-def database(server: NmdcServer, **changed: Any) -> NmdcDatabase:
+def database(server: NmdcService, **changed: Any) -> NmdcDatabase:
     """Give a database that asks this server."""
     arguments: dict[str, Any] = {
         "name": "nmdc",

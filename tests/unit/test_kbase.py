@@ -26,16 +26,15 @@ from dts_fsm.errors import (
 from dts_fsm.interfaces import Database
 from dts_fsm.records import SearchParameters, StagingStatus, User
 from dts_fsm.testing import ORCID, FakeEndpoint, Rig
-from dts_fsm.testing.json_server import Reply
-from dts_fsm.testing.kbase import KBaseServer, person
+from dts_fsm.testing.kbase import KBaseService, kbase_service, person
 
 OTHER = "0000-0001-5109-3700"
 ME = person("ada", name="Ada Lovelace", orcids=(ORCID,), email="ada@example.org")
 
 
 @pytest.fixture
-def server() -> Iterator[KBaseServer]:
-    with KBaseServer({"t0ken": ME}) as server:
+def server() -> Iterator[KBaseService]:
+    with kbase_service({"t0ken": ME}) as server:
         yield server
 
 
@@ -52,35 +51,35 @@ def made(options: Mapping[str, Any]) -> KBaseDatabase:
 
 
 @pytest.fixture
-def kbase(server: KBaseServer, users: Path) -> Iterator[KBaseDatabase]:
+def kbase(server: KBaseService, users: Path) -> Iterator[KBaseDatabase]:
     database = made({"url": server.api_url, "users": str(users)})
     yield database
     database.close()
 
 
 class TestTokens:
-    def test_a_token_belongs_to_a_user_with_an_orcid(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
+    def test_a_token_belongs_to_a_user_with_an_orcid(self, kbase: KBaseDatabase, server: KBaseService) -> None:
         found = kbase.user(Secret("t0ken"))
         assert (found.username, found.user) == (
             "ada",
             User(name="Ada Lovelace", orcid=ORCID, email="ada@example.org"),
         )
-        assert server.asked[0].headers["authorization"] == "t0ken"
+        assert server.requests[0].headers["authorization"] == "t0ken"
 
-    def test_each_user_is_asked_for_by_their_own_token(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
+    def test_each_user_is_asked_for_by_their_own_token(self, kbase: KBaseDatabase, server: KBaseService) -> None:
         server.people["0ther"] = person("grace", name="", orcids=(OTHER,))
         found = [kbase.user(Secret(token)) for token in ("t0ken", "0ther", "t0ken")]
         assert [user.username for user in found] == ["ada", "grace", "ada"]
         assert found[1].user == User(name="grace", orcid=OTHER)
 
-    def test_a_token_that_was_revoked_is_nobodys_from_then_on(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
+    def test_a_token_that_was_revoked_is_nobodys_from_then_on(self, kbase: KBaseDatabase, server: KBaseService) -> None:
         kbase.user(Secret("t0ken"))
         del server.people["t0ken"]
         with pytest.raises(UnauthorizedError, match="10020 Invalid token"):
             kbase.user(Secret("t0ken"))
 
     def test_the_first_orcid_counts_also_where_it_is_an_address(
-        self, kbase: KBaseDatabase, server: KBaseServer
+        self, kbase: KBaseDatabase, server: KBaseService
     ) -> None:
         orcids = ("0000", f"https://orcid.org/{OTHER}", ORCID)
         server.people["t0ken"] = person("ada", name="Ada", orcids=orcids)
@@ -91,26 +90,26 @@ class TestTokens:
             kbase.user(Secret("st0len"))
         assert "st0len" not in str(caught.value)
 
-    def test_a_token_that_the_service_quotes_is_masked(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
-        server.instead(Reply(status=400, value={"error": "what is t0ken"}))
+    def test_a_token_that_the_service_quotes_is_masked(self, kbase: KBaseDatabase, server: KBaseService) -> None:
+        server.instead(status=400, value={"error": "what is t0ken"})
         with pytest.raises(PermanentError, match="what is") as caught:
             kbase.user(Secret("t0ken"))
         assert "t0ken" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
     @pytest.mark.parametrize("token", ["", " ", "two words", "a\r\nX-Other: b", "t0k\u00e9n", "\ud800", "t" * 5000])
     def test_a_token_that_could_not_stand_in_a_header_is_not_sent(
-        self, kbase: KBaseDatabase, server: KBaseServer, token: str
+        self, kbase: KBaseDatabase, server: KBaseService, token: str
     ) -> None:
         with pytest.raises(UnauthorizedError, match="cannot be one of KBase's") as caught:
             kbase.user(Secret(token))
-        assert (server.asked, token.strip() in str(caught.value)) == ([], not token.strip())
+        assert (server.requests, token.strip() in str(caught.value)) == ([], not token.strip())
 
     @pytest.mark.parametrize(
         "identities",
         [None, [], {}, ["OrcID"], [{"provider": "Google"}], [{"provider": "OrcID", "provusername": "0000"}]],
     )
     def test_a_user_without_an_orcid_is_asked_to_link_one(
-        self, kbase: KBaseDatabase, server: KBaseServer, identities: Any
+        self, kbase: KBaseDatabase, server: KBaseService, identities: Any
     ) -> None:
         server.people["t0ken"] = {**ME, "idents": identities}
         with pytest.raises(UnauthorizedError, match="the user ada of KBase has no ORCID: link one"):
@@ -118,30 +117,30 @@ class TestTokens:
 
     @pytest.mark.parametrize("value", [[], None, {}, {**ME, "user": "../ada"}, {**ME, "user": 7}])
     def test_an_answer_that_names_nobody_is_refused(
-        self, kbase: KBaseDatabase, server: KBaseServer, value: Any
+        self, kbase: KBaseDatabase, server: KBaseService, value: Any
     ) -> None:
         server.people["t0ken"] = value
         with pytest.raises(PermanentError, match="KBase answers with"):
             kbase.user(Secret("t0ken"))
 
-    def test_an_answer_that_is_no_json_is_refused(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
-        server.instead(Reply(value=b"<html>Just a moment...</html>"))
+    def test_an_answer_that_is_no_json_is_refused(self, kbase: KBaseDatabase, server: KBaseService) -> None:
+        server.instead(value=b"<html>Just a moment...</html>")
         with pytest.raises(PermanentError, match="something else than JSON"):
             kbase.user(Secret("t0ken"))
 
-    def test_a_service_that_is_down_may_be_up_later(self, kbase: KBaseDatabase, server: KBaseServer) -> None:
-        server.instead(Reply(status=503), times=9)
+    def test_a_service_that_is_down_may_be_up_later(self, kbase: KBaseDatabase, server: KBaseService) -> None:
+        server.instead(status=503, times=9)
         with pytest.raises(TransientError):
             kbase.user(Secret("t0ken"))
 
-    def test_a_silent_service_is_not_waited_for_longer_than_was_said(self, server: KBaseServer, users: Path) -> None:
+    def test_a_silent_service_is_not_waited_for_longer_than_was_said(self, server: KBaseService, users: Path) -> None:
         kbase = made({"url": server.api_url, "users": str(users), "read_timeout_s": 0.05})
-        server.instead(Reply(delay_s=5.0), times=9)
+        server.instead(delay_s=5.0, times=9)
         with pytest.raises(TransientError):
             kbase.user(Secret("t0ken"))
         kbase.close()
 
-    def test_the_address_of_the_whole_request_will_do(self, server: KBaseServer, users: Path) -> None:
+    def test_the_address_of_the_whole_request_will_do(self, server: KBaseService, users: Path) -> None:
         kbase = made({"base_url": f"{server.api_url}me", "users": str(users)})
         assert kbase.user(Secret("t0ken")).username == "ada"
         kbase.close()

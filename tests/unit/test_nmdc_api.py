@@ -22,8 +22,8 @@ from dts_fsm.errors import (
 )
 from dts_fsm.records import Descriptor, SearchParameters
 from dts_fsm.testing import ORCID
-from dts_fsm.testing.json_server import Reply
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.json_service import served
+from dts_fsm.testing.nmdc import NmdcService
 from tests.servers.nmdc import (
     CONTENT,
     CONTIGS,
@@ -40,23 +40,23 @@ from tests.servers.nmdc import (
     furnished,
 )
 
-OBJECTS = "/nmdcschema/data_object_set"
+OBJECTS = "nmdcschema/data_object_set"
 
 
 @pytest.fixture
-def server() -> Iterator[NmdcServer]:
-    with furnished(NmdcServer({USER: PASSWORD})) as server:
+def server() -> Iterator[NmdcService]:
+    with served(furnished(NmdcService({USER: PASSWORD}))) as server:
         yield server
 
 
 @pytest.fixture
-def nmdc(server: NmdcServer) -> Iterator[NmdcDatabase]:
+def nmdc(server: NmdcService) -> Iterator[NmdcDatabase]:
     nmdc = database(server)
     yield nmdc
     nmdc.close()
 
 
-def add_files(server: NmdcServer, number: int) -> list[str]:
+def add_files(server: NmdcService, number: int) -> list[str]:
     """Give the ids of so many files, in order."""
     ids = [f"nmdc:dobj-99-{index:08}" for index in range(number)]
     for file_id in ids:
@@ -73,33 +73,33 @@ def search(nmdc: NmdcDatabase, **parameters: Any) -> list[str]:
 
 
 class TestBatches:
-    def test_450_ids_are_asked_for_in_batches_of_200(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_450_ids_are_asked_for_in_batches_of_200(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 450)[::-1]
         assert files(nmdc.descriptors(ORCID, ids)) == ids
-        asked = [json.loads(asked.params["filter"])["id"]["$in"] for asked in server.asked_for(OBJECTS)]
-        assert sorted(asked, key=len) == sorted([ids[:200], ids[200:400], ids[400:]], key=len)
-        assert {asked.params["max_page_size"] for asked in server.asked_for(OBJECTS)} == {"200"}
+        asked = [json.loads(asked.query["filter"])["id"]["$in"] for asked in server.asked_for(OBJECTS)]
+        assert sorted(asked) == sorted([ids[:200], ids[200:400], ids[400:]])
+        assert {asked.query["max_page_size"] for asked in server.asked_for(OBJECTS)} == {"200"}
 
-    def test_a_few_requests_find_what_many_files_belong_to(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_few_requests_find_what_many_files_belong_to(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 450)
         described = nmdc.descriptors(ORCID, ids)
         assert described[-1].id == SOIL
         assert {len(descriptor.properties["biosample_ids"]) for descriptor in described[:-1]} == {1}
-        assert len(server.asked) < 20
+        assert len(server.requests) < 20
 
     def test_an_id_that_is_repeated_counts_once(self, nmdc: NmdcDatabase) -> None:
         assert files(nmdc.descriptors(ORCID, [READS, CONTIGS, READS])) == [READS, CONTIGS]
 
-    def test_no_line_of_a_request_is_longer_than_servers_take(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_no_line_of_a_request_is_longer_than_servers_take(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = [f"nmdc:{'ü' * 100}-{index}" for index in range(60)] + ["x" * 100_000]
         with pytest.raises(ResourcesNotFoundError) as caught:
             nmdc.descriptors(ORCID, ids)
         assert caught.value.resource_ids == tuple(ids)
-        lengths = [len(quote_plus(asked.params["filter"])) for asked in server.asked_for(OBJECTS)]
+        lengths = [len(quote_plus(asked.query["filter"])) for asked in server.asked_for(OBJECTS)]
         assert max(lengths) < 7900
         assert len(lengths) > 1
 
-    def test_every_missing_id_of_every_batch_is_reported_in_order(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_each_missing_id_of_each_batch_is_reported_in_order(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 250)
         missing = [f"nmdc:dobj-00-{index:08}" for index in range(250)]
         asked = [file_id for pair in zip(missing, ids, strict=True) for file_id in pair]
@@ -107,39 +107,38 @@ class TestBatches:
             nmdc.descriptors(ORCID, asked)
         assert caught.value.resource_ids == tuple(missing)
 
-    def test_nothing_is_asked_for_no_ids(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_nothing_is_asked_for_no_ids(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         assert nmdc.descriptors(ORCID, []) == ()
-        assert server.asked == []
+        assert server.requests == []
 
 
 class TestPages:
     @pytest.mark.parametrize("repeats", [False, True])
     def test_pages_are_followed_by_their_tokens_and_repeated_rows_count_once(
-        self, server: NmdcServer, nmdc: NmdcDatabase, repeats: bool
+        self, server: NmdcService, nmdc: NmdcDatabase, repeats: bool
     ) -> None:
         ids = add_files(server, 25)
         server.largest_page, server.repeats = 7, repeats
         assert search(nmdc, query="99-") == ids
-        pages = [asked.params.get("page_token") for asked in server.asked_for(OBJECTS)]
+        pages = [asked.query.get("page_token") for asked in server.asked_for(OBJECTS)]
         assert (len(pages), len(set(pages)), pages[0]) == (4, 4, None)
 
-    def test_a_batch_that_is_complete_is_not_asked_on_about(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_batch_that_is_complete_is_not_asked_on_about(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 200)
         assert files(nmdc.descriptors(ORCID, ids)) == ids
         assert len(server.asked_for(OBJECTS)) == 1
 
-    def test_a_page_token_that_never_ends_is_found_out(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_page_token_that_never_ends_is_found_out(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         server.endless = True
         with pytest.raises(PermanentError, match="do not come to an end"):
             search(nmdc)
         with pytest.raises(PermanentError, match="do not come to an end"):
             nmdc.descriptors(ORCID, [READS, "nmdc:dobj-00-00000000"])
-        assert len(server.asked) < 20
+        assert len(server.requests) < 20
 
-    def test_a_page_token_that_comes_again_is_found_out(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        rows = [Reply(value={"resources": [{"id": f"x:{index}"}], "next_page_token": "same"}) for index in range(9)]
-        for reply in rows:
-            server.instead(reply, path=OBJECTS)
+    def test_a_page_token_that_comes_again_is_found_out(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        for index in range(9):
+            server.instead(OBJECTS, value={"resources": [{"id": f"x:{index}"}], "next_page_token": "same"})
         with pytest.raises(PermanentError, match="do not come to an end"):
             search(nmdc)
         assert len(server.asked_for(OBJECTS)) == 2
@@ -147,76 +146,76 @@ class TestPages:
     @pytest.mark.parametrize(
         "value", [None, [], 7, "text", {}, {"resources": None}, {"resources": {}}, b"", b"<html>", b"[" * 100_000]
     )
-    def test_an_answer_of_another_shape_is_refused(self, server: NmdcServer, nmdc: NmdcDatabase, value: Any) -> None:
-        server.instead(Reply(value=value), path=OBJECTS)
+    def test_an_answer_of_another_shape_is_refused(self, server: NmdcService, nmdc: NmdcDatabase, value: Any) -> None:
+        server.instead(OBJECTS, value=value)
         with pytest.raises(PermanentError, match="data_object_set answered with"):
             nmdc.descriptors(ORCID, [READS])
 
     @pytest.mark.parametrize("token", [7, ["a"], {"a": 1}, True])
-    def test_a_page_token_that_is_no_text_is_refused(self, server: NmdcServer, nmdc: NmdcDatabase, token: Any) -> None:
-        server.instead(Reply(value={"resources": [], "next_page_token": token}), path=OBJECTS)
+    def test_a_page_token_that_is_no_text_is_refused(self, server: NmdcService, nmdc: NmdcDatabase, token: Any) -> None:
+        server.instead(OBJECTS, value={"resources": [], "next_page_token": token})
         with pytest.raises(PermanentError, match="do not come to an end"):
             nmdc.descriptors(ORCID, [READS])
 
     def test_rows_that_nobody_asked_for_and_rows_without_an_id_are_left_out(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
         own = server.collections["data_object_set"][0]
         stranger = {**own, "id": "nmdc:dobj-66-stranger"}
         rows = [stranger, None, 7, {}, {"id": None}, {"id": ["a"]}, own, {**own, "url": "https://elsewhere.example/"}]
-        server.instead(Reply(value={"resources": rows}), path=OBJECTS)
+        server.instead(OBJECTS, value={"resources": rows})
         assert files(nmdc.descriptors(ORCID, [READS])) == [READS]
 
 
 class TestFaults:
-    def test_an_overloaded_service_is_asked_again(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        server.instead(Reply(status=503), path=OBJECTS, times=2)
+    def test_an_overloaded_service_is_asked_again(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        server.instead(OBJECTS, status=503, times=2)
         assert files(nmdc.descriptors(ORCID, [READS])) == [READS]
 
-    def test_a_service_that_stays_down_is_a_transient_error(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        server.instead(Reply(status=500), path=OBJECTS, times=9)
+    def test_a_service_that_stays_down_is_a_transient_error(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        server.instead(OBJECTS, status=500, times=9)
         with pytest.raises(TransientError, match="NMDC answered 500"):
             nmdc.descriptors(ORCID, [READS])
 
-    def test_a_slow_answer_is_waited_for_and_a_silent_service_is_not(self, server: NmdcServer) -> None:
+    def test_a_slow_answer_is_waited_for_and_a_silent_service_is_not(self, server: NmdcService) -> None:
         patient, hasty = database(server, read_timeout_s=20.0), database(server, read_timeout_s=0.05)
-        server.instead(Reply(value={"resources": server.collections["data_object_set"]}, delay_s=0.3), path=OBJECTS)
+        server.instead(OBJECTS, value={"resources": server.collections["data_object_set"]}, delay_s=0.3)
         assert files(patient.descriptors(ORCID, [READS])) == [READS]
-        server.instead(Reply(delay_s=2.0), path=OBJECTS, times=9)
+        server.instead(OBJECTS, delay_s=2.0, times=9)
         with pytest.raises(UnavailableError):
             hasty.descriptors(ORCID, [READS])
         patient.close()
         hasty.close()
 
-    def test_a_service_that_is_not_there_is_a_transient_error(self, server: NmdcServer) -> None:
-        nmdc = database(server)
-        server.close()
+    def test_a_service_that_is_not_there_is_a_transient_error(self) -> None:
+        with served(NmdcService({USER: PASSWORD})) as server:
+            nmdc = database(server)
         with pytest.raises(UnavailableError, match="NMDC"):
             nmdc.descriptors(ORCID, [READS])
         nmdc.close()
 
-    def test_a_fault_of_one_batch_fails_the_whole(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_fault_of_one_batch_fails_the_whole(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 450)
-        server.instead(Reply(status=400, value={"detail": "no"}), path=OBJECTS)
+        server.instead(OBJECTS, status=400, value={"detail": "no"})
         with pytest.raises(PermanentError, match="NMDC answered 400"):
             nmdc.descriptors(ORCID, ids)
 
 
 class TestStudies:
-    def test_an_older_name_of_the_list_is_understood(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_an_older_name_of_the_list_is_understood(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         objects = server.collections["data_object_set"]
         sets = [{"biosample_id": SOIL, "data_object_set": objects[:2]}, {"data_objects": objects[1:3]}]
-        server.instead(Reply(value=sets), path="/data_objects/study")
+        server.instead("data_objects/study", value=sets)
         assert search(nmdc, specific={"study_id": STUDY}) == sorted([READS, CONTIGS, PROTEINS])
 
     @pytest.mark.parametrize("value", [None, {}, [7], [{}], [{"biosample_id": SOIL, "data_objects": 7}], b"<"])
-    def test_an_answer_of_another_shape_is_refused(self, server: NmdcServer, nmdc: NmdcDatabase, value: Any) -> None:
-        server.instead(Reply(value=value), path="/data_objects/study")
+    def test_an_answer_of_another_shape_is_refused(self, server: NmdcService, nmdc: NmdcDatabase, value: Any) -> None:
+        server.instead("data_objects/study", value=value)
         with pytest.raises(PermanentError, match="answered with"):
             search(nmdc, specific={"study_id": STUDY})
 
-    def test_a_biosample_of_another_shape_is_refused(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        server.instead(Reply(value=[]), path="/biosamples")
+    def test_a_biosample_of_another_shape_is_refused(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        server.instead("biosamples", value=[])
         with pytest.raises(PermanentError, match="without a biosample"):
             search(nmdc, specific={"sample_id": SOIL})
 
@@ -224,12 +223,12 @@ class TestStudies:
         assert search(nmdc, specific={"sample_id": WATER}) == [SPECTRUM]
         assert search(nmdc, specific={"sample_id": SOIL, "study_id": STUDY}) == sorted([READS, CONTIGS, PROTEINS])
 
-    def test_words_narrow_a_study_of_many_files_in_batches(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_words_narrow_a_study_of_many_files_in_batches(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 450)
         server.collections["workflow_execution_set"][0]["has_output"] += ids
         server.collections["data_object_set"][-1]["description"] = "the Last one"
         assert search(nmdc, query="last ONE", specific={"study_id": STUDY}) == ids[-1:]
-        assert max(len(quote_plus(asked.params["filter"])) for asked in server.asked_for(OBJECTS)) < 7900
+        assert max(len(quote_plus(asked.query["filter"])) for asked in server.asked_for(OBJECTS)) < 7900
 
 
 class TestSearches:
@@ -252,11 +251,11 @@ class TestSearches:
         ],
     )
     def test_a_parameter_that_cannot_be_meant_is_refused_before_anything_is_asked(
-        self, server: NmdcServer, nmdc: NmdcDatabase, specific: dict[str, Any], message: str
+        self, server: NmdcService, nmdc: NmdcDatabase, specific: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(InvalidSearchParameterError, match=message):
             search(nmdc, specific=specific)
-        assert server.asked == []
+        assert server.requests == []
 
     @pytest.mark.parametrize(
         ("terms", "found"),
@@ -285,24 +284,24 @@ class TestSearches:
     def test_a_workflow_is_searched_for_what_says_that_it_comes_of_it(self, nmdc: NmdcDatabase) -> None:
         assert search(nmdc, specific={"activity_id": "nmdc:wfmgan-11-1.1"}) == [PROTEINS]
 
-    def test_a_limit_ends_the_asking(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_limit_ends_the_asking(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         ids = add_files(server, 40)
         server.largest_page = 10
         assert search(nmdc, query="99-", offset=5, limit=10) == ids[5:15]
         assert len(server.asked_for(OBJECTS)) == 2
 
     def test_more_files_than_anybody_reads_are_not_given_without_a_limit(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
         rows = [
             {"id": f"x:{index:09}", "url": f"{NERSC}/{index}", "file_size_bytes": 1} for index in range(MOST_FOUND + 1)
         ]
-        server.instead(Reply(value={"resources": rows}), path=OBJECTS)
+        server.instead(OBJECTS, value={"resources": rows})
         with pytest.raises(InvalidSearchParameterError, match="more than 10000 files match: narrow the search"):
             search(nmdc)
 
     def test_a_data_object_that_cannot_be_used_is_left_out_and_logged(
-        self, server: NmdcServer, nmdc: NmdcDatabase, caplog: pytest.LogCaptureFixture
+        self, server: NmdcService, nmdc: NmdcDatabase, caplog: pytest.LogCaptureFixture
     ) -> None:
         del server.collections["data_object_set"][0]["url"]
         assert search(nmdc) == sorted([CONTIGS, PROTEINS, SPECTRUM])
@@ -345,7 +344,7 @@ class TestDescribing:
         assert {tuple(described[file_id].properties["study_ids"]) for file_id in CONTENT} == {(STUDY,)}
 
     def test_each_biosample_is_there_once_as_inline_data(
-        self, server: NmdcServer, described: dict[str, Descriptor]
+        self, server: NmdcService, described: dict[str, Descriptor]
     ) -> None:
         inline = [descriptor for descriptor in described.values() if descriptor.inline]
         assert [(descriptor.id, descriptor.properties["data"]) for descriptor in inline] == [
@@ -353,14 +352,14 @@ class TestDescribing:
         ]
 
     def test_a_file_that_belongs_to_nothing_is_described_all_the_same(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
         server.add_file("nmdc:dobj-11-orphan", f"{NERSC}/orphan", b"")
         (orphan,) = nmdc.descriptors(ORCID, ["nmdc:dobj-11-orphan"])
         assert (orphan.bytes, orphan.properties.get("biosample_ids")) == (0, None)
         assert orphan.properties["credit"]["identifier"] == orphan.id
 
-    def test_processes_that_lead_in_a_circle_are_left(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_processes_that_lead_in_a_circle_are_left(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         records = server.collections
         records["material_processing_set"][0]["has_input"] = ["nmdc:procsm-11-2"]
         records["workflow_execution_set"][0]["was_informed_by"] = "nmdc:wfmgas-11-1.1"
@@ -368,7 +367,7 @@ class TestDescribing:
         assert [descriptor.properties.get("biosample_ids") for descriptor in described] == [None, None]
 
     def test_a_study_of_a_biosample_stands_in_for_that_of_the_measurement(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
         del server.collections["data_generation_set"][0]["associated_studies"]
         assert nmdc.descriptors(ORCID, [READS])[0].properties["study_ids"] == [STUDY]
@@ -404,7 +403,7 @@ class TestDescribing:
         ],
     )
     def test_what_cannot_be_used_is_refused_with_the_reason(
-        self, server: NmdcServer, nmdc: NmdcDatabase, changed: dict[str, Any], message: str
+        self, server: NmdcService, nmdc: NmdcDatabase, changed: dict[str, Any], message: str
     ) -> None:
         server.collections["data_object_set"][0].update(changed)
         with pytest.raises(InvalidDescriptorError, match=message):
@@ -412,12 +411,12 @@ class TestDescribing:
 
     @pytest.mark.parametrize("changed", [{"md5_checksum": None}, {"md5_checksum": ""}, {"file_size_bytes": 18.0}])
     def test_what_nmdc_need_not_say_may_be_missing(
-        self, server: NmdcServer, nmdc: NmdcDatabase, changed: dict[str, Any]
+        self, server: NmdcService, nmdc: NmdcDatabase, changed: dict[str, Any]
     ) -> None:
         server.collections["data_object_set"][0].update(changed)
         assert nmdc.descriptors(ORCID, [READS])[0].bytes == 18
 
-    def test_related_records_of_any_shape_do_no_harm(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_related_records_of_any_shape_do_no_harm(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         odd: list[Any] = [None, 7, "text", {"a": 1}, [[]], [None, 7, {}]]
         for value in odd:
             for collection, slots in (
@@ -461,7 +460,7 @@ class TestCredit:
             ],
         }
 
-    def test_a_slip_in_a_study_costs_that_item_alone(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_a_slip_in_a_study_costs_that_item_alone(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         study = server.collections["study_set"][0] = dict(server.collections["study_set"][0])
         study["has_credit_associations"] = [
             {"applies_to_person": {"name": "Plato", "orcid": "orcid:0000-0002-1825-0098"}},

@@ -13,7 +13,8 @@ from dts_fsm.databases.nmdc import NmdcDatabase
 from dts_fsm.errors import ConfigurationError, InvalidDatabaseConfigError, InvalidDescriptorError
 from dts_fsm.registry import build_databases, build_endpoints
 from dts_fsm.testing import ORCID, FakeEndpoint
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.json_service import served
+from dts_fsm.testing.nmdc import NmdcService
 from tests.servers.nmdc import PASSWORD, READS, SPECTRUM, USER, furnished
 
 ENDPOINTS = {"tape": FakeEndpoint("tape"), "disk": FakeEndpoint("disk")}
@@ -86,7 +87,7 @@ def test_a_password_is_not_shown_by_the_database() -> None:
 
 
 def test_hosts_name_endpoints_by_their_own_or_their_functional_names() -> None:
-    with furnished(NmdcServer({USER: PASSWORD})) as server:
+    with served(furnished(NmdcService({USER: PASSWORD}))) as server:
         hosts = {
             "https://data.microbiomedata.org/data/": "nersc",
             "data.microbiomedata.org/data/nmdc:omprc-11-1": "disk",

@@ -14,8 +14,9 @@ from dts_fsm.databases.nmdc import NmdcDatabase
 from dts_fsm.databases.nmdc.tokens import Tokens
 from dts_fsm.errors import PermanentError, TransientError, UnauthorizedError
 from dts_fsm.testing import ORCID
-from dts_fsm.testing.json_server import Reply
-from dts_fsm.testing.nmdc import NmdcServer
+from dts_fsm.testing.json_service import served
+from dts_fsm.testing.nmdc import NmdcService
+from dts_fsm.testing.scripted_service import form
 from dts_fsm.web import HttpClient
 from tests.servers.nmdc import PASSWORD, READS, USER, database, furnished
 
@@ -23,20 +24,20 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 
 
 @pytest.fixture
-def server() -> Iterator[NmdcServer]:
-    with furnished(NmdcServer({USER: PASSWORD})) as server:
+def server() -> Iterator[NmdcService]:
+    with served(furnished(NmdcService({USER: PASSWORD}))) as server:
         yield server
 
 
 @pytest.fixture
-def client(server: NmdcServer) -> Iterator[HttpClient]:
+def client(server: NmdcService) -> Iterator[HttpClient]:
     client = HttpClient(server.url, name="NMDC", retries=0)
     yield client
     client.close()
 
 
 @pytest.fixture
-def nmdc(server: NmdcServer) -> Iterator[NmdcDatabase]:
+def nmdc(server: NmdcService) -> Iterator[NmdcDatabase]:
     nmdc = database(server)
     yield nmdc
     nmdc.close()
@@ -63,36 +64,36 @@ def tokens(client: HttpClient, time: Time) -> Tokens:
 
 
 class TestAsking:
-    def test_nothing_is_asked_before_a_token_is_needed(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_nothing_is_asked_before_a_token_is_needed(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         nmdc.local_user(ORCID)
-        assert server.asked == []
+        assert server.requests == []
 
     def test_user_and_password_are_sent_as_a_form_without_a_slash_at_the_end(
-        self, server: NmdcServer, tokens: Tokens
+        self, server: NmdcService, tokens: Tokens
     ) -> None:
         tokens.token()
-        asked = server.asked[0]
+        asked = server.requests[0]
         assert (
             asked.method,
             asked.path,
             asked.headers["content-type"],
-        ) == ("POST", "/token", "application/x-www-form-urlencoded")
-        assert asked.form == {"grant_type": "password", "username": USER, "password": PASSWORD}
+        ) == ("POST", "token", "application/x-www-form-urlencoded")
+        assert form(asked) == {"grant_type": "password", "username": USER, "password": PASSWORD}
 
-    def test_one_token_does_for_many_requests(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
+    def test_one_token_does_for_many_requests(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
         for _ in range(3):
             nmdc.descriptors(ORCID, [READS])
         assert server.num_tokens == 1
 
-    def test_a_wrong_password_is_refused_with_what_nmdc_says_and_without_the_password(self, server: NmdcServer) -> None:
+    def test_a_wrong_password_is_refused_with_what_nmdc_says_and_not_shown(self, server: NmdcService) -> None:
         nmdc = database(server, password=Secret("swordfish"))
         with pytest.raises(UnauthorizedError, match="NMDC answered 401 .*Incorrect username or password") as caught:
             nmdc.descriptors(ORCID, [READS])
         assert "swordfish" not in str(caught.value)
         nmdc.close()
 
-    def test_a_password_that_nmdc_quotes_is_masked(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        server.instead(Reply(status=422, value={"detail": [{"input": {"password": PASSWORD}}]}), path="/token")
+    def test_a_password_that_nmdc_quotes_is_masked(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        server.instead("token", status=422, value={"detail": [{"input": {"password": PASSWORD}}]})
         with pytest.raises(PermanentError, match="422") as caught:
             nmdc.descriptors(ORCID, [READS])
         assert PASSWORD not in str(caught.value)
@@ -114,21 +115,21 @@ class TestAsking:
         ],
     )
     def test_an_answer_without_a_token_that_could_stand_in_a_header_is_refused(
-        self, server: NmdcServer, tokens: Tokens, value: Any
+        self, server: NmdcService, tokens: Tokens, value: Any
     ) -> None:
-        server.instead(Reply(value=value), path="/token")
+        server.instead("token", value=value)
         with pytest.raises(PermanentError, match="NMDC answered .* without a token|something else than JSON"):
             tokens.token()
 
-    def test_a_service_that_is_down_may_be_up_later(self, server: NmdcServer, tokens: Tokens) -> None:
-        server.instead(Reply(status=503), path="/token")
+    def test_a_service_that_is_down_may_be_up_later(self, server: NmdcService, tokens: Tokens) -> None:
+        server.instead("token", status=503)
         with pytest.raises(TransientError):
             tokens.token()
         assert tokens.token().reveal().startswith("token.")
 
 
 class TestExpiry:
-    def test_a_token_is_replaced_before_it_expires(self, server: NmdcServer, tokens: Tokens, time: Time) -> None:
+    def test_a_token_is_replaced_before_it_expires(self, server: NmdcService, tokens: Tokens, time: Time) -> None:
         first = tokens.token()
         time.now_s += DAY_S - 121
         assert first is tokens.token()
@@ -136,7 +137,7 @@ class TestExpiry:
         assert first != tokens.token()
         assert server.num_tokens == 2
 
-    def test_a_short_life_is_used_by_half(self, server: NmdcServer, tokens: Tokens, time: Time) -> None:
+    def test_a_short_life_is_used_by_half(self, server: NmdcService, tokens: Tokens, time: Time) -> None:
         server.expires = {"days": 0, "hours": 0, "minutes": 1}
         first = tokens.token()
         time.now_s += 29
@@ -149,7 +150,7 @@ class TestExpiry:
         [None, {}, [], 7, {"days": -1}, {"hours": 0}, {"days": "1"}, {"days": True}, {"minutes": 10**400}],
     )
     def test_a_life_that_is_not_said_or_not_to_be_believed_lasts_until_a_refusal(
-        self, server: NmdcServer, tokens: Tokens, time: Time, expires: Any
+        self, server: NmdcService, tokens: Tokens, time: Time, expires: Any
     ) -> None:
         server.expires = expires
         first = tokens.token()
@@ -157,15 +158,15 @@ class TestExpiry:
         assert first is tokens.token()
 
     def test_when_there_is_no_new_token_the_old_one_is_used_until_its_end(
-        self, server: NmdcServer, tokens: Tokens, time: Time
+        self, server: NmdcService, tokens: Tokens, time: Time
     ) -> None:
         server.expires = {"hours": 1}
         first = tokens.token()
-        server.instead(Reply(status=503), path="/token", times=2)
+        server.instead("token", status=503, times=2)
         time.now_s += HOUR_S - 60
         assert first is tokens.token()
         assert first is tokens.token()
-        assert len(server.asked) == 2  # it is not asked at each request
+        assert len(server.requests) == 2  # it is not asked at each request
         time.now_s += 61
         with pytest.raises(TransientError):
             tokens.token()
@@ -174,7 +175,7 @@ class TestExpiry:
 
 class TestRefusals:
     def test_a_refused_token_is_replaced_once_and_the_request_made_again(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
         nmdc.descriptors(ORCID, [READS])
         server.expire_tokens()
@@ -182,29 +183,29 @@ class TestRefusals:
         assert server.num_tokens == 2
 
     def test_a_service_that_refuses_what_it_has_just_given_is_not_asked_for_ever(
-        self, server: NmdcServer, nmdc: NmdcDatabase
+        self, server: NmdcService, nmdc: NmdcDatabase
     ) -> None:
-        server.instead(Reply(status=401, value={"detail": "no"}), path="/nmdcschema", times=9)
+        server.instead("nmdcschema", status=401, value={"detail": "no"}, times=9)
         with pytest.raises(UnauthorizedError, match="NMDC answered 401"):
             nmdc.descriptors(ORCID, [READS])
-        assert (server.num_tokens, len(server.asked_for("/nmdcschema"))) == (2, 2)
+        assert (server.num_tokens, len(server.asked_for("nmdcschema"))) == (2, 2)
 
-    def test_what_is_forbidden_is_not_asked_for_again(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        server.instead(Reply(status=403, value={"detail": "not for you"}), path="/nmdcschema", times=9)
+    def test_what_is_forbidden_is_not_asked_for_again(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        server.instead("nmdcschema", status=403, value={"detail": "not for you"}, times=9)
         with pytest.raises(UnauthorizedError, match="not for you"):
             nmdc.descriptors(ORCID, [READS])
-        assert (server.num_tokens, len(server.asked_for("/nmdcschema"))) == (1, 1)
+        assert (server.num_tokens, len(server.asked_for("nmdcschema"))) == (1, 1)
 
-    def test_a_token_that_a_service_quotes_is_masked(self, server: NmdcServer, nmdc: NmdcDatabase) -> None:
-        said = Reply(status=400, value={"detail": f"what is token.1.of-{USER} doing here"})
-        server.instead(said, path="/nmdcschema")
+    def test_a_token_that_a_service_quotes_is_masked(self, server: NmdcService, nmdc: NmdcDatabase) -> None:
+        said = f"what is token.1.of-{USER} doing here"
+        server.instead("nmdcschema", status=400, value={"detail": said})
         with pytest.raises(PermanentError, match="what is .* doing here") as caught:
             nmdc.descriptors(ORCID, [READS])
         assert f"token.1.of-{USER}" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
 
 class TestThreads:
-    def test_many_threads_ask_for_one_token(self, server: NmdcServer, tokens: Tokens) -> None:
+    def test_many_threads_ask_for_one_token(self, server: NmdcService, tokens: Tokens) -> None:
         together = threading.Barrier(8, timeout=20)
 
         def ask() -> Secret:
@@ -215,7 +216,7 @@ class TestThreads:
             found = {future.result() for future in [pool.submit(ask) for _ in range(8)]}
         assert (len(found), server.num_tokens) == (1, 1)
 
-    def test_many_threads_whose_token_is_refused_get_one_new_one(self, server: NmdcServer, tokens: Tokens) -> None:
+    def test_many_threads_whose_token_is_refused_get_one_new_one(self, server: NmdcService, tokens: Tokens) -> None:
         old = tokens.token()
         together = threading.Barrier(8, timeout=20)
 
@@ -228,9 +229,9 @@ class TestThreads:
         assert (len(found), server.num_tokens) == (1, 2)
         assert old not in found
 
-    def test_threads_that_have_waited_for_a_refusal_do_not_ask_again(self, server: NmdcServer, tokens: Tokens) -> None:
+    def test_threads_that_have_waited_for_a_refusal_do_not_ask_again(self, server: NmdcService, tokens: Tokens) -> None:
         asking = threading.Event()
-        server.instead(Reply(status=401, value={"detail": "no"}, delay_s=0.5), path="/token", times=9)
+        server.instead("token", status=401, value={"detail": "no"}, delay_s=0.5, times=9)
 
         def ask(first: bool) -> str:
             if first:
@@ -243,4 +244,4 @@ class TestThreads:
 
         with ThreadPoolExecutor(6) as pool:
             said = {future.result() for future in [pool.submit(ask, index == 0) for index in range(6)]}
-        assert (len(said), len(server.asked)) == (1, 1)
+        assert (len(said), len(server.requests)) == (1, 1)
