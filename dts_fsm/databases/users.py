@@ -70,20 +70,21 @@ class UserMap:
             raise InvalidOrcidError(orcid, "does not have the form dddd-dddd-dddd-dddX")
         for file in self._files:
             try:
-                users, fault = self._read(file)
+                users, former = self._read(file)
             except FileNotFoundError:
                 continue
             if orcid not in users:
-                former = f"; its former content counts, for it has a fault: {fault}" if fault else ""
-                raise InvalidOrcidError(orcid, f"has no local user here: add it to {file.name}{former}")
+                # not the fault itself: its text may have other people's names
+                told = "; its former content counts, for it has a fault: see the log" if former else ""
+                raise InvalidOrcidError(orcid, f"has no local user here: add it to {file.name}{told}")
             return users[orcid]
         if self._required:
             names = " or ".join(str(file) for file in self._files)
             raise InvalidDatabaseConfigError("the users file does not exist: create it", file=names, key="users")
         return orcid
 
-    def _read(self, file: Path) -> tuple[Mapping[str, str], str]:
-        """The users of a file, and what is wrong with it, "" for nothing."""
+    def _read(self, file: Path) -> tuple[Mapping[str, str], bool]:
+        """The users of a file, and whether these are its former content, as the present one has a fault."""
         try:
             found = self._reader.get(file)
             if isinstance(found, InvalidDatabaseConfigError):
@@ -93,11 +94,11 @@ class UserMap:
                 raise
             fault = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
             self._tell(file, fault)
-            return self._kept[file], fault
+            return self._kept[file], True
         if self._steady:
             self._kept[file] = found
             self._tell(file, "")
-        return found, ""
+        return found, False
 
     def _tell(self, file: Path, fault: str) -> None:
         """Log a change of what is wrong with a file, once."""

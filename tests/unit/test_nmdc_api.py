@@ -22,7 +22,7 @@ from dts_fsm.errors import (
 )
 from dts_fsm.records import Descriptor, SearchParameters
 from dts_fsm.testing import ORCID
-from dts_fsm.testing.json_service import served
+from dts_fsm.testing.json_service import Reply, Request, served
 from dts_fsm.testing.nmdc import NmdcService
 from tests.servers.nmdc import (
     CONTENT,
@@ -142,6 +142,38 @@ class TestPages:
         with pytest.raises(PermanentError, match="do not come to an end"):
             search(nmdc)
         assert len(server.asked_for(OBJECTS)) == 2
+
+    def test_a_page_whose_answer_was_lost_is_asked_for_without_its_used_token(
+        self, server: NmdcService, nmdc: NmdcDatabase
+    ) -> None:
+        ids = add_files(server, 25)
+        server.largest_page = 7
+        lost: list[str] = []
+
+        def lose(request: Request, reply: Reply) -> Reply:
+            token = request.query.get("page_token")
+            if token is None or lost:
+                return reply
+            lost.append(token)
+            return 503, None
+
+        server.alter = lose
+        assert search(nmdc, query="99-") == ids
+        asked = [request.query.get("page_token") for request in server.asked_for(OBJECTS)]
+        assert asked[:4] == [None, lost[0], lost[0], None]
+        assert nmdc.search(ORCID, SearchParameters(specific={"filter": {"id": ids[0]}})).descriptors[0].id == ids[0]
+
+    def test_a_service_that_forgets_each_of_its_tokens_is_a_transient_error(
+        self, server: NmdcService, nmdc: NmdcDatabase
+    ) -> None:
+        add_files(server, 25)
+        server.largest_page = 2
+        server.alter = lambda request, reply: (
+            (400, {"detail": "Bad page_token"}) if "page_token" in request.query else reply
+        )
+        with pytest.raises(TransientError, match="does not know its own page_token any more: Bad page_token"):
+            search(nmdc, query="99-")
+        assert len(server.asked_for(OBJECTS)) < 10
 
     @pytest.mark.parametrize(
         "value", [None, [], 7, "text", {}, {"resources": None}, {"resources": {}}, b"", b"<html>", b"[" * 100_000]

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 from dts_fsm.config import Redactor, Secret
 from dts_fsm.databases.nmdc.tokens import Tokens
-from dts_fsm.errors import PermanentError, ProviderError, UnauthorizedError
+from dts_fsm.errors import PermanentError, ProviderError, TransientError, UnauthorizedError
 from dts_fsm.web import Answer, HttpClient
 
 Record = Mapping[str, Any]
@@ -32,6 +32,9 @@ _LONGEST_ID = 500
 
 _MOST_FRUITLESS = 3
 """After how many pages without anything new a listing is given up."""
+
+_MOST_FORGOTTEN = 3
+"""How often a listing is gone on with by ids, because its token is not known any more."""
 
 _TOGETHER = 4
 """How many batches are asked for at once."""
@@ -95,15 +98,23 @@ class NmdcApi:
             UnauthorizedError, TransientError, PermanentError: as ``HttpClient.request``; also where its pages lead in
                 a circle, or on and on without bringing anything.
         """
+        path, refusals = f"nmdcschema/{quote(collection, safe='')}", (400, 422) if refusable else ()
         params: dict[str, Any] = {"filter": _json(wanted), "max_page_size": BATCH}
         seen: set[str] = set()
         turned: set[str] = set()
-        fruitless = 0
+        fruitless = forgotten = 0
         while True:
-            answer = self._get(
-                f"nmdcschema/{quote(collection, safe='')}", params, accept=(400, 422) if refusable else ()
-            )
-            if answer.status in (400, 422):
+            turning = "page_token" in params
+            answer = self._get(path, params, accept=(400,) if turning else refusals)
+            if turning and answer.status == 400:
+                # a token is good for one use: where the answer was lost on its way, asking again finds it used
+                forgotten += 1
+                if forgotten > _MOST_FORGOTTEN:
+                    raise TransientError(f"{self.name} does not know its own page_token any more: {_detail(answer)}")
+                rest = {"$and": [wanted, {"id": {"$gt": max(seen)}}]} if seen else wanted
+                params = {"filter": _json(rest), "max_page_size": BATCH}
+                continue
+            if answer.status in refusals:
                 raise RefusedFilterError(_detail(answer))
             value = answer.json()
             rows = value.get("resources") if isinstance(value, dict) else None
