@@ -50,6 +50,7 @@ def made(
         ({"hosts": {"a b.org/?x": "nersc"}}, None, "hosts", "is not a host"),
         ({"hosts": {"ftp://a.org": "nersc"}}, None, "hosts", "is not a host"),
         ({"hosts": {"": "nersc"}}, None, "hosts", "is not a host"),
+        ({"hosts": {"a.org:port": "nersc"}}, None, "hosts", "is not a host"),
         ({}, {"": "tape"}, "hosts", "or call the endpoints nersc and emsl"),
         ({}, {"a": "tape", "b": "disk"}, "hosts", "is missing"),
         ({}, {"nersc": "tape", "emsl": "cloud"}, "endpoints.emsl", "there is no endpoint 'cloud'"),

@@ -229,6 +229,29 @@ class TestThreads:
         assert (len(found), server.num_tokens) == (1, 2)
         assert old not in found
 
+    def test_a_thread_that_comes_late_with_a_refused_token_gets_the_new_one(
+        self, server: NmdcService, tokens: Tokens
+    ) -> None:
+        old = tokens.token()
+        new = tokens.renewed(old)
+        assert tokens.renewed(old) is new
+        assert server.num_tokens == 2
+
+    def test_a_refused_token_that_another_thread_could_not_replace_is_not_given_again(
+        self, server: NmdcService, tokens: Tokens, time: Time
+    ) -> None:
+        old = tokens.token()
+        time.now_s += DAY_S - 60
+        server.instead("token", status=503, delay_s=0.5)
+        with ThreadPoolExecutor(2) as pool:
+            early = pool.submit(tokens.token)
+            while len(server.requests) < 2:
+                threading.Event().wait(0.001)
+            late = pool.submit(tokens.renewed, old)
+            assert early.result() is old
+            with pytest.raises(TransientError, match="refuses its own token, and gives no new one now"):
+                late.result()
+
     def test_threads_that_have_waited_for_a_refusal_do_not_ask_again(self, server: NmdcService, tokens: Tokens) -> None:
         asking = threading.Event()
         server.instead("token", status=401, value={"detail": "no"}, delay_s=0.5, times=9)
