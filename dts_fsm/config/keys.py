@@ -91,14 +91,12 @@ _SERVICE_DATABASE: Mapping[str, Kind] = {
     "users": Kind.PATH,
 }
 
-_HTTP: Mapping[str, Kind] = {
-    "url": Kind.TEXT,
-    "token": Kind.SECRET,
-    "headers": Kind.ANY,
+_CONNECTION: Mapping[str, Kind] = {
     "ca_file": Kind.PATH,
     "connect_timeout_s": Kind.NUMBER,
     "read_timeout_s": Kind.NUMBER,
 }
+_HTTP: Mapping[str, Kind] = {"url": Kind.TEXT, "token": Kind.SECRET, "headers": Kind.ANY, **_CONNECTION}
 
 # The keys of DTS's own providers, in all the spellings of its versions, and ours. A provider that is not named here is
 # somebody else's: its factory knows its keys.
@@ -140,8 +138,8 @@ DATABASE_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
         "search_parameters": Kind.ANY,
     },
     "jdp": _SERVICE_DATABASE,
-    "kbase": _SERVICE_DATABASE,
-    "nmdc": _SERVICE_DATABASE,
+    "kbase": {**_SERVICE_DATABASE, **_CONNECTION},
+    "nmdc": {**_SERVICE_DATABASE, **_CONNECTION, "hosts": Kind.ANY},
 }
 
 _SENSITIVE = re.compile(

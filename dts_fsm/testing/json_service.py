@@ -80,6 +80,8 @@ class JsonService(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # headers and body are two packets: without this the second waits 40 ms for the first to be acknowledged
+    disable_nagle_algorithm = True
     server: JsonService
 
     def _handle(self) -> None:

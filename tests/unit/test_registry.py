@@ -154,7 +154,8 @@ def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Sit
     ):
         endpoint_factory("locl")
     with pytest.raises(
-        InvalidProviderError, match="database provider 'globe'; installed are: bucket, catalog, http, jdp, kbase;"
+        InvalidProviderError,
+        match="database provider 'globe'; installed are: bucket, catalog, http, jdp, kbase, nmdc;",
     ):
         database_factory("globe")
 
