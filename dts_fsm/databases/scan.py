@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import mimetypes
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import attrs
 
@@ -23,29 +20,13 @@ from dts_fsm.databases.catalog_file import (
 )
 from dts_fsm.databases.finding import FoundFile, SkippedFile, find_files
 from dts_fsm.databases.hashing import Progress, hash_files
+from dts_fsm.databases.media import format_of
 from dts_fsm.databases.users import USERS_FILES
 from dts_fsm.errors import InvalidDatabaseConfigError, InvalidDescriptorError
 from dts_fsm.records import Checksum, Descriptor
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM
 
 _CORRECT = "correct it, or take it out, and run this again"
-_COMPRESSED = {
-    "gz": ("gz", "application/gzip"),
-    "bgz": ("gz", "application/gzip"),
-    "bz2": ("bz2", "application/x-bzip2"),
-    "xz": ("xz", "application/x-xz"),
-    "zst": ("zst", "application/zstd"),
-}
-_FORMAT = re.compile(r"[a-z0-9][a-z0-9_+-]{0,15}")
-# The formats of sequences and annotations that the table of media types does not know.
-_TEXT_FORMATS = frozenset(
-    {
-        *("fa", "fasta", "faa", "ffn", "fna", "frn", "fastq", "fq", "gb", "gbk", "gbff", "embl"),
-        *("gff", "gff3", "gtf", "bed", "sam", "vcf", "md", "yaml"),
-    }
-)
-# the table of Python itself: that of the machine would make a catalog depend on where it was written
-_MEDIA_TYPES: Mapping[str, str] = mimetypes.MimeTypes().types_map[True]
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +166,7 @@ def _kept_hash(file: FoundFile, before: Sequence[Descriptor], algorithm: str) ->
 
 
 def _updated(file: FoundFile, checksum: Checksum, before: Descriptor) -> Descriptor:
-    properties = _format(file.path) | dict(before.properties) | {"modified": _time(file.modified_ns)}
+    properties = format_of(file.path) | dict(before.properties) | {"modified": _time(file.modified_ns)}
     return attrs.evolve(before, bytes=file.bytes, hash=checksum, properties=properties)
 
 
@@ -196,7 +177,7 @@ def _described(file: FoundFile, checksum: Checksum, names: _Names) -> Descriptor
         path=file.path,
         bytes=file.bytes,
         hash=checksum,
-        properties=_format(file.path) | {"modified": _time(file.modified_ns)},
+        properties=format_of(file.path) | {"modified": _time(file.modified_ns)},
     )
 
 
@@ -216,26 +197,6 @@ class _Names:
             name = f"{base}-{self._numbers[base] + 1}"
         self._taken.add(name)
         return name
-
-
-def _format(path: str) -> dict[str, Any]:
-    """Format, media type, compression and encoding, as far as a file's name tells them."""
-    stem, _, suffix = path.rpartition("/")[2].lower().rpartition(".")
-    # a name such as ".profile" or "Dr. Who's notes" has no suffix
-    if not stem or not _FORMAT.fullmatch(suffix):
-        return {}
-    if suffix in _COMPRESSED:
-        compression, media_type = _COMPRESSED[suffix]
-        inner = stem.rpartition(".")[2] if stem.rpartition(".")[0] else ""
-        kind = inner if _FORMAT.fullmatch(inner) else suffix
-        return {"format": kind, "mediatype": media_type, "compression": compression}
-    known = "text/plain" if suffix in _TEXT_FORMATS else _MEDIA_TYPES.get(f".{suffix}")
-    answer = {"format": suffix}
-    if known:
-        answer["mediatype"] = known
-        if known.startswith("text/"):
-            answer["encoding"] = "utf-8"
-    return answer
 
 
 def _time(modified_ns: int) -> str:

@@ -1,13 +1,17 @@
 """Who is to be credited for a dataset: carried in descriptors under ``credit``, and with them into the manifest.
 
-Source: the credit metadata schema of KBase (its classes, their fields and what they require), which takes its words
-from the DataCite metadata schema 4.4 and from CRediT.
+What others have written is read as generously as it must be: DTS writes the empty text for what it does not know, and
+times where the schema has days; KBase's own schema has lists where DTS has one text.
+
+Source: the credit metadata schema of KBase (github.com/kbase/credit_engine: its classes, their fields and what they
+require), which takes its words from the DataCite metadata schema 4.4 and from CRediT.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -20,7 +24,8 @@ Kind = TypeVar("Kind")
 RESOURCE_TYPE = "dataset"
 """The one type of resource that the schema knows."""
 
-_DATE = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?")
+_DATE = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
 
 
 def _is_text(_: Any, attribute: attrs.Attribute[str], value: Any) -> None:
@@ -49,13 +54,34 @@ def _one(kind: type) -> dict[str, Any]:
     return {"validator": check, "metadata": {"kind": kind}}
 
 
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _many(kind: type) -> Any:
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, tuple):
+            raise SpecificationError(f"{attribute.name}: must be a list, not {shown(value)}")
         for number, item in enumerate(value):
             if not isinstance(item, kind):
                 raise SpecificationError(f"{attribute.name}[{number}]: must be {kind.__name__}, not {shown(item)}")
 
-    return attrs.field(default=(), converter=tuple, validator=check, metadata={"kind": kind, "many": True})
+    return attrs.field(default=(), converter=_tuple, validator=check, metadata={"kind": kind, "many": True})
+
+
+def _texts() -> Any:
+    def several(value: Any) -> Any:
+        value = (value,) if isinstance(value, str) else _tuple(value)
+        return tuple(text for text in value if text != "") if isinstance(value, tuple) else value
+
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, tuple):
+            raise SpecificationError(f"{attribute.name}: must be text, or a list of texts, not {shown(value)}")
+        for number, item in enumerate(value):
+            if not isinstance(item, str) or not is_unicode(item):
+                raise SpecificationError(f"{attribute.name}[{number}]: must be text, not {shown(item)}")
+
+    return attrs.field(default=(), converter=several, validator=check)
 
 
 @attrs.frozen(kw_only=True)
@@ -134,15 +160,25 @@ class Description:
 
 @attrs.frozen(kw_only=True)
 class EventDate:
-    """When something befell the dataset: YYYY, YYYY-MM or YYYY-MM-DD; ``event`` in the words of DataCite's dateType."""
+    """When something befell the dataset; ``event`` in the words of DataCite's dateType.
+
+    The date has the form YYYY, YYYY-MM or YYYY-MM-DD; a day may have a time after it, as DTS writes it.
+    """
 
     date: str = _needed()
     event: str = _needed()
 
     def __attrs_post_init__(self) -> None:
         """Refuse a date of another form."""
-        if not _DATE.fullmatch(self.date):
+        if not _DATE.fullmatch(self.date) and not _is_day(self.date):
             raise SpecificationError(f"date: must be YYYY, YYYY-MM or YYYY-MM-DD, not {shown(self.date)}")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return _DAY.fullmatch(text) is not None and datetime.fromisoformat(text) is not None
+    except ValueError:  # the 30th of February
+        return False
 
 
 @attrs.frozen(kw_only=True)
@@ -209,6 +245,7 @@ class CreditMetadata:
         identifier: of the dataset, such as "JDP:615a383dcc4ff44f36ca5ba2".
         resource_type: "dataset".
         version: of the dataset; a fixed one, not "latest".
+        content_url, comment, credit_metadata_source: texts; DTS has one of each.
         meta: about this record itself.
         (the others): as the classes of their items say.
 
@@ -228,9 +265,9 @@ class CreditMetadata:
     license: License | None = attrs.field(default=None, **_one(License))
     version: str = _text()
     url: str = _text()
-    content_url: str = _text()
-    comment: str = _text()
-    credit_metadata_source: str = _text()
+    content_url: tuple[str, ...] = _texts()
+    comment: tuple[str, ...] = _texts()
+    credit_metadata_source: tuple[str, ...] = _texts()
     meta: CreditSource | None = attrs.field(default=None, **_one(CreditSource))
 
     def missing(self) -> tuple[str, ...]:
@@ -240,18 +277,21 @@ class CreditMetadata:
             "titles": self.titles,
             "contributors": self.contributors,
             "version or dates": self.version or self.dates,
-            "meta": self.meta,
+            "meta": self.meta != CreditSource() and self.meta,
         }
         return tuple(name for name, value in wanted.items() if not value)
 
 
 def credit_from(value: Any) -> CreditMetadata:
-    """Give the record of a descriptor's property ``credit``; what is null is absent, unknown fields do not matter.
+    """Give the record of a descriptor's property ``credit``; unknown fields do not matter.
+
+    What is null or empty is absent. So is an object, in a list or not, that has an empty text where one is needed, for
+    that is how DTS writes what it does not know.
 
     Raises:
         SpecificationError: it is none; the message begins with the way to what is wrong, "credit.titles[0].title".
     """
-    return _record(CreditMetadata, value, "credit")
+    return _record(CreditMetadata, value, "credit") or CreditMetadata()
 
 
 def credit_to(record: CreditMetadata) -> dict[str, Any]:
@@ -263,16 +303,22 @@ def _as_json(record: Any, field: Any, value: Any) -> Any:  # noqa: ARG001 - the 
     return list(value) if isinstance(value, tuple) else value
 
 
-def _record(kind: type[Kind], value: Any, place: str) -> Kind:
+def _record(kind: type[Kind], value: Any, place: str) -> Kind | None:
+    """The record of an object; None for one that says nothing."""
     if not isinstance(value, Mapping):
         raise SpecificationError(f"{place}: must be an object, not {shown(value)}")
-    given = {}
+    given, unknown = {}, False
     for field in attrs.fields(cast(Any, kind)):
         item = value.get(field.name)
-        if item is not None:
-            given[field.name] = _value(field, item, f"{place}.{field.name}")
-        elif field.default is attrs.NOTHING:
+        needed = field.default is attrs.NOTHING
+        if item is None and needed:
             raise SpecificationError(f"{place}.{field.name}: is missing")
+        if item is None or item == "":
+            unknown = unknown or needed
+        elif (found := _value(field, item, f"{place}.{field.name}")) is not None:
+            given[field.name] = found
+    if unknown or not given:
+        return None
     try:
         return kind(**given)
     except SpecificationError as error:
@@ -285,6 +331,7 @@ def _value(field: attrs.Attribute[Any], item: Any, place: str) -> Any:
         return item
     if "many" not in field.metadata:
         return _record(kind, item, place)
-    if not isinstance(item, Iterable) or isinstance(item, str | bytes | Mapping):
+    if not isinstance(item, list | tuple):
         raise SpecificationError(f"{place}: must be a list, not {shown(item)}")
-    return [_record(kind, one, f"{place}[{number}]") for number, one in enumerate(item)]
+    records = (_record(kind, one, f"{place}[{number}]") for number, one in enumerate(item))
+    return [record for record in records if record is not None]

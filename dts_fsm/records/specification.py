@@ -122,7 +122,7 @@ class Descriptor:
                 raise InvalidDescriptorError(id, f"its {key} must be text, not {shown(value)}")
         if not isinstance(rest, Mapping):
             raise InvalidDescriptorError(id, f"its further properties must be a mapping, not {shown(rest)}")
-        if "credit" in rest:
+        if rest.get("credit") is not None:
             try:
                 credit_from(rest["credit"])
             except SpecificationError as error:

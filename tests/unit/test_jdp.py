@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dts_fsm.config import Credential, DatabaseConfig, Secret
 from dts_fsm.databases.jdp.database import JdpDatabase
@@ -26,6 +29,7 @@ from dts_fsm.errors import (
 )
 from dts_fsm.records import SearchParameters, StagingStatus
 from dts_fsm.records.credit import credit_from
+from dts_fsm.serialization import descriptor_from_resource, descriptor_to_resource, dump_json, load_json
 from dts_fsm.testing import ORCID, FakeEndpoint, Rig
 from dts_fsm.testing.database_suite import DatabaseSuite
 from dts_fsm.testing.jdp import JdpService, jdp_service
@@ -59,7 +63,18 @@ FILE: dict[str, Any] = {
         },
     },
 }
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+OTHER = "0000-0001-5109-3700"
 ORGANISM: dict[str, Any] = {"id": "Gp0001", "name": "soil", "title": "Soil microbes", "files": [FILE]}
+
+
+def _paths(value: Any) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else ()
+    return [(key, *rest) for key, inner in items for rest in [(), *_paths(inner)]]
 
 
 def organisms() -> list[dict[str, Any]]:
@@ -145,7 +160,7 @@ class TestFiles:
         credit = credit_from(properties.pop("credit"))
         assert properties == {
             "format": "fastq",
-            "mediatype": "application/octet-stream",
+            "mediatype": "application/gzip",
             "sources": [
                 {
                     "title": "Lovelace, Ada King (An institute, United Kingdom)",
@@ -182,6 +197,15 @@ class TestFiles:
             {"file_path": "/global/dna/dm_archive/../../etc"},
             {"file_path": "/etc"},
             {"file_name": ""},
+            {"file_name": "a\ud800"},
+            {"file_name": 7},
+            {"file_path": None},
+            {"file_path": ""},
+            {"file_path": "/global/dna/dm_archiver"},
+            {"_id": None},
+            {"_id": ["a"]},
+            {"file_size": float("nan")},
+            {"file_size": 2458.5},
             {"md5sum": "d41d8"},
         ],
     )
@@ -189,20 +213,61 @@ class TestFiles:
         with pytest.raises(InvalidDescriptorError):
             descriptor_of(ORGANISM, {**FILE, **change})
 
+    @pytest.mark.parametrize(
+        ("name", "form", "media_type"),
+        [
+            ("A.FASTQ.GZ", "fastq", "application/gzip"),
+            ("a.tar.gz", "tar", "application/gzip"),
+            ("a.bam.bai", "bai", "application/octet-stream"),
+            ("a.fna", "fasta", "text/plain"),
+            ("a.csv", "csv", "text/csv"),
+            ("a.out", "text", "application/octet-stream"),
+            ("readme", "unknown", "application/octet-stream"),
+        ],
+    )
+    def test_the_name_tells_format_and_media_type_everywhere_the_same(
+        self, name: str, form: str, media_type: str
+    ) -> None:
+        found = descriptor_of(ORGANISM, {**FILE, "file_name": name})
+        assert (found.properties["format"], found.properties["mediatype"]) == (form, media_type)
+
+    @pytest.mark.parametrize("folder", ["/global/dna/dm_archive", "/global/dna/dm_archive/"])
+    def test_a_file_may_lie_in_the_archive_itself(self, folder: str) -> None:
+        assert descriptor_of(ORGANISM, {**FILE, "file_path": folder}).path == FILE["file_name"]
+
+    @pytest.mark.parametrize("value", [float("inf"), 1e300, 10**400, True, ["a"], {"a": 1}, "\ud800"])
+    def test_what_is_no_id_is_left_out_of_what_was_asked_for_besides(self, value: Any) -> None:
+        file = {**FILE, "metadata": {"img": {"taxon_oid": value}}}
+        assert descriptor_of({**ORGANISM, "id": value}, file, ("img_taxon_oid", "project_id")).properties["extra"] == {
+            "img_taxon_oid": None,
+            "project_id": None,
+        }
+
+    @given(st.sampled_from(_paths(FILE)), JSON)
+    def test_whatever_the_portal_says_is_used_or_refused(self, path: tuple[Any, ...], value: Any) -> None:
+        file = copy.deepcopy(FILE)
+        place = file
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        with contextlib.suppress(InvalidDescriptorError):
+            found = descriptor_of({**ORGANISM, "title": value}, file, ("img_taxon_oid", "project_id"))
+            assert descriptor_from_resource(load_json(dump_json(descriptor_to_resource(found)))) == found
+
 
 class TestSearching:
     def test_the_portal_is_asked_as_it_wants_to_be(self, service: JdpService, jdp: JdpDatabase) -> None:
-        specific = {"f": "ssr", "s": "title", "d": "desc", "include_private_data": 1, "extra": "project_id"}
-        found = jdp.search(ORCID, SearchParameters(query="soil", status="staged", limit=1, specific=specific))
-        assert found.descriptors[0].properties["extra"] == {"project_id": "Gp0000"}
+        specific = {"f": "img_taxon_oid", "s": "id", "d": "desc", "include_private_data": 1, "extra": "project_id"}
+        found = jdp.search(ORCID, SearchParameters(query="3300049478", status="staged", limit=1, specific=specific))
+        assert found.descriptors[0].properties["extra"] == {"project_id": "Gp0059"}
         (request,) = service.requests
         assert dict(request.query) == {
-            "q": "soil",
+            "q": "3300049478",
             "p": "1",
             "x": "50",
             "ff[file_status]": "RESTORED",
-            "f": "ssr",
-            "s": "title",
+            "f": "img_taxon_oid",
+            "s": "id",
             "d": "desc",
             "include_private_data": "1",
         }
@@ -222,6 +287,47 @@ class TestSearching:
     def test_other_parameters_are_refused(self, jdp: JdpDatabase, specific: dict[str, Any]) -> None:
         with pytest.raises(InvalidSearchParameterError, match=next(iter(specific))):
             jdp.search(ORCID, SearchParameters(specific=specific))
+
+    def test_private_files_are_found_by_those_who_may_see_them_and_ask(self) -> None:
+        with jdp_service(organisms()[:1], secret=SECRET, private={"0000a": ORCID}) as service:
+            database = database_of(service)
+
+            def found(orcid: str, **specific: Any) -> list[str]:
+                return [one.id for one in database.search(orcid, SearchParameters(specific=specific)).descriptors]
+
+            assert found(ORCID, include_private_data=1) == ["JDP:0000a", "JDP:0000b"]
+            assert found(ORCID) == found(OTHER, include_private_data=1) == ["JDP:0000b"]
+            assert database.descriptors(ORCID, ["JDP:0000a"])[0].id == "JDP:0000a"
+            with pytest.raises(ResourcesNotFoundError):
+                database.descriptors(OTHER, ["JDP:0000a"])
+            database.close()
+
+    def test_files_of_several_organisms_are_found_once_and_end_no_search(self) -> None:
+        # the second page has nothing but what the first had; the third has another file
+        shared = [{**ORGANISM, "id": f"Gp{number:04}"} for number in range(100)]
+        last = {**ORGANISM, "id": "Gp0100", "files": [{**FILE, "_id": "last"}]}
+        with jdp_service([*shared, last], secret=SECRET) as service:
+            database = database_of(service)
+            found = [one.id for one in database.search(ORCID, SearchParameters()).descriptors]
+            database.close()
+        assert found == [f"JDP:{FILE['_id']}", "JDP:last"]
+
+    def test_a_portal_that_gives_its_last_page_for_ever_ends_the_search(
+        self, service: JdpService, jdp: JdpDatabase
+    ) -> None:
+        service.alter = says(200, {"organisms": [ORGANISM]})
+        assert len(jdp.search(ORCID, SearchParameters()).descriptors) == 1
+        assert len(service.requests) == 2
+
+    def test_a_secret_that_the_portal_repeats_is_not_shown(self, service: JdpService, jdp: JdpDatabase) -> None:
+        service.alter = lambda request, reply: (400, {"headers": dict(request.headers)})
+        with pytest.raises(InvalidSearchParameterError, match=r"\*\*\*") as caught:
+            jdp.search(ORCID, SearchParameters(query="soil"))
+        assert SECRET not in str(caught.value)
+        service.alter = lambda request, reply: (200, {"request_id": request.headers["authorization"]})
+        with pytest.raises(PermanentError, match=r"\*\*\*") as refused:
+            jdp.stage_files(ORCID, ["JDP:0000b"], request_id=uuid4())
+        assert SECRET not in str(refused.value)
 
     def test_a_file_that_cannot_be_used_hides_no_other(self, service: JdpService, jdp: JdpDatabase) -> None:
         service.alter = lambda request, reply: (
@@ -318,8 +424,29 @@ class TestStaging:
     @pytest.mark.parametrize("value", [{"status": "expired"}, {"status": None}, {}, []])
     def test_a_word_that_nobody_knows_ends_no_transfer(self, service: JdpService, jdp: JdpDatabase, value: Any) -> None:
         service.alter = says(200, value)
-        with pytest.raises(TransientError, match="calls the status of a request"):
-            jdp.staging_status([UUID(int=1)])
+        assert jdp.staging_status([UUID(int=1)]) == {UUID(int=1): StagingStatus.ACTIVE}
+
+    def test_a_status_that_is_not_understood_hides_no_other(
+        self, service: JdpService, jdp: JdpDatabase, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        strange, other = (jdp.stage_files(ORCID, [f"JDP:000{number}b"], request_id=uuid4()) for number in range(2))
+
+        def alter(request: Request, reply: Reply) -> Reply:
+            return (200, b"<html>") if request.path.endswith("/1") else (200, {"status": "ready"})
+
+        service.alter = alter
+        assert jdp.staging_status([strange, other]) == {
+            strange: StagingStatus.ACTIVE,
+            other: StagingStatus.SUCCEEDED,
+        }
+        (record,) = caplog.records
+        assert record.message == "status not understood"
+        assert "something else than JSON" in vars(record)["said"]
+
+    def test_a_portal_that_is_away_is_said_to_be(self, jdp: JdpDatabase, service: JdpService) -> None:
+        service.alter = says(503, {"detail": "maintenance"})
+        with pytest.raises(TransientError, match="503"):
+            jdp.stage_files(ORCID, ["JDP:0000b"], request_id=uuid4())
 
 
 class TestConfiguration:
@@ -331,6 +458,8 @@ class TestConfiguration:
             ({"endpoints": {"": "other"}}, "endpoint"),
             ({"options": {"url": "portal"}}, "url"),
             ({"options": {"token": "x"}}, "token"),
+            ({"options": {"ca_file": "/nowhere/ca.pem"}}, "ca_file"),
+            ({"options": {"read_timeout_s": -1}}, "read_timeout_s"),
         ],
     )
     def test_what_is_wrong_is_named(self, service: JdpService, changes: dict[str, Any], key: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from dts_fsm.config import Secret
+from dts_fsm.config import Redactor, Secret
 from dts_fsm.config.options import checked_options
 from dts_fsm.databases.http.service import text_of, uuid_of
 from dts_fsm.databases.jdp.files import EXTRA, PREFIX, descriptor_of, files_of
@@ -24,7 +24,6 @@ from dts_fsm.errors import (
     MissingOrcidError,
     PermanentError,
     ResourcesNotFoundError,
-    TransientError,
 )
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.records import Descriptor, SearchFileStatus, SearchParameters, SearchResults, StagingStatus
@@ -43,9 +42,14 @@ _OPTIONS: dict[str, type] = {
     "url": str,
     "base_url": str,
     "users": str,
+    "ca_file": str,
+    "connect_timeout_s": float,
+    "read_timeout_s": float,
     "delete_after": float,
     "data_directory": str,
 }
+
+_CLIENT = {"ca_file", "connect_timeout_s", "read_timeout_s"}
 
 _SEARCH_PARAMETERS: Mapping[str, Sequence[str | int]] = {
     "d": ("asc", "desc"),
@@ -115,6 +119,7 @@ class JdpDatabase:
                 options.get("url") or options.get("base_url") or JDP_URL,
                 name="the JGI Data Portal",
                 secrets=(secret,),
+                **{name: options[name] for name in _CLIENT & options.keys()},
             )
         except ConfigurationError as error:
             raise InvalidDatabaseConfigError(error.message, key=f"{place}.{error.key}") from error
@@ -154,6 +159,7 @@ class JdpDatabase:
         extra: tuple[str, ...],
     ) -> Iterator[Descriptor]:
         seen: set[str] = set()
+        former: object = None
         for page in range(1, _MOST_PAGES + 1):
             query = {
                 "q": parameters.query,
@@ -164,14 +170,16 @@ class JdpDatabase:
             }
             answer = self._client.request("GET", "search/", params=query, headers=headers, accept=(400,))
             if answer.status == 400:
-                said = " ".join(answer.body.decode("utf-8", "replace").split())[:300]
+                said = Redactor(headers, self._secret)(" ".join(answer.body.decode("utf-8", "replace").split()))[:300]
                 raise InvalidSearchParameterError(self.name, f"the portal says: {said or 'nothing more'}")
-            files = self._files(answer.json())
-            new = {str(file.get("_id")): (organism, file) for organism, file in files}
-            if not answer.json()["organisms"] or (new and new.keys() <= seen):
-                return  # the end, or a portal that gives the same page for ever
-            for id_, (organism, file) in new.items():
-                if id_ in seen:
+            value = answer.json()
+            files = self._files(value)
+            if not value["organisms"] or value["organisms"] == former:
+                return  # the end, or a portal that gives its last page for ever
+            former = value["organisms"]
+            for organism, file in files:
+                # a file of two organisms is found with each of them
+                if (id_ := str(file.get("_id"))) in seen:
                     continue
                 seen.add(id_)
                 try:
@@ -252,7 +260,8 @@ class JdpDatabase:
     def stage_files(self, orcid: str, file_ids: Sequence[str], *, request_id: UUID) -> UUID:
         """Ask for files to be restored from tape; a request that this process has made is not made again.
 
-        After a crash it is: the portal then restores files twice that are there after the first time.
+        After a crash, or when the answer was lost, it is: the portal then has two requests for the same files, and
+        finds for the second that they are restored, or being restored.
 
         Raises:
             ResourcesNotFoundError: the portal knows none of the files.
@@ -281,7 +290,8 @@ class JdpDatabase:
         number = value.get("request_id") if isinstance(value, Mapping) else None
         given = uuid_of(number)
         if given is None:
-            raise PermanentError(f"the JGI Data Portal gives a request the id {shown(number)}: must be a number")
+            said = _quoted(number, Redactor(headers, self._secret))
+            raise PermanentError(f"the JGI Data Portal gives a request the id {said}: must be a number")
         with self._lock:
             self._requests[request_id] = given
             while len(self._requests) > _REMEMBERED:
@@ -291,8 +301,8 @@ class JdpDatabase:
     def staging_status(self, ids: Sequence[UUID]) -> Mapping[UUID, StagingStatus]:
         """Give how the requests stand, by one call for each.
 
-        Raises:
-            TransientError: the portal has a word for it that is not known here.
+        A status that is not understood is logged, and counts as ACTIVE: it must not hide those of other requests, and
+        ends with the deadline of staging.
         """
         return {id_: self._status(id_) for id_ in ids}
 
@@ -300,11 +310,18 @@ class JdpDatabase:
         answer = self._client.request("GET", f"request_archived_files/requests/{text_of(request_id)}", accept=(404,))
         if answer.status == 404:
             return StagingStatus.UNKNOWN
-        value = answer.json()
-        word = value.get("status") if isinstance(value, Mapping) else None
+        try:
+            value = answer.json()
+        except PermanentError as error:
+            value = str(error)
+        word = value.get("status") if isinstance(value, Mapping) else value
         status = _STAGING.get(word) if isinstance(word, str) else None
         if status is None:
-            raise TransientError(f"the JGI Data Portal calls the status of a request {shown(word)}")
+            said = _quoted(word, Redactor(self._secret))
+            _log.warning(
+                "status not understood", extra={"action": "stage", "request_id": str(request_id), "said": said}
+            )
+            return StagingStatus.ACTIVE
         return status
 
     def finalize(self, orcid: str, id: UUID) -> None:  # noqa: A002 - DTS's signature
@@ -324,3 +341,8 @@ class JdpDatabase:
         if not is_orcid(orcid):
             raise InvalidOrcidError(orcid, "does not have the form dddd-dddd-dddd-dddX")
         return {"Authorization": Secret(f"Token {orcid}_{self._secret.reveal()}")}
+
+
+def _quoted(value: object, redact: Redactor) -> str:
+    """What the portal says, for a message: secrets are taken out before it is cut short."""
+    return shown(redact(value)) if isinstance(value, str) else redact(shown(value))

@@ -5,13 +5,14 @@ Source: the fields of files.jgi.doe.gov/apidoc, as KBase's Data Transfer Service
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from dts_fsm.databases.media import format_of
 from dts_fsm.errors import InvalidDescriptorError, SpecificationError
 from dts_fsm.records import Descriptor
+from dts_fsm.records.checks import is_unicode, shown
 from dts_fsm.records.credit import (
     Contributor,
     CreditMetadata,
@@ -62,6 +63,9 @@ _FORMATS = {
 }
 """Formats by the ends of names; the longest counts."""
 
+_LARGEST = 2**53
+"""JSON numbers beyond this are not the same everywhere. Source: RFC 8259, section 6."""
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Item = TypeVar("Item")
@@ -94,26 +98,29 @@ def descriptor_of(organism: Mapping[str, Any], file: Mapping[str, Any], extra: t
     Raises:
         InvalidDescriptorError: what the portal says cannot be used.
     """
-    id_ = PREFIX + _text(file.get("_id"))
-    name, folder = _text(file.get("file_name")), _text(file.get("file_path")).removeprefix(ARCHIVE).rstrip("/")
-    if not name:
-        raise InvalidDescriptorError(id_, "it has no file_name")
+    given = {key: _text(file.get(key)) for key in ("_id", "file_name", "file_path")}
+    for key, text in given.items():
+        if not text:
+            named = PREFIX + given["_id"] if given["_id"] else given["file_name"] or "without _id"
+            raise InvalidDescriptorError(named, f"its {key} must be text that is not empty, not {shown(file.get(key))}")
+    id_, name = PREFIX + given["_id"], given["file_name"]
+    folder = f"{given['file_path'].rstrip('/')}/".removeprefix(ARCHIVE)
     metadata = _object(file.get("metadata"))
     proposal = _object(metadata.get("proposal"))
     properties: dict[str, Any] = {
         "format": _format(name),
-        "mediatype": mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "mediatype": format_of(name).get("mediatype", "application/octet-stream"),
         "credit": credit_to(_credit(id_, organism, file, proposal)),
     }
     if sources := _sources(proposal):
         properties["sources"] = sources
     if extra:
         told = {"img_taxon_oid": _object(metadata.get("img")).get("taxon_oid"), "project_id": organism.get("id")}
-        properties["extra"] = {key: told[key] for key in extra}
+        properties["extra"] = {key: _number_or_text(told[key]) for key in extra}
     return Descriptor(
         id=id_,
         name=name,
-        path=f"{folder}/{name}" if folder else name,
+        path=folder + name,
         bytes=file.get("file_size"),
         hash=_text(file.get("md5sum")),
         properties=properties,
@@ -186,7 +193,7 @@ def _kept(pieces: Iterable[Item | None]) -> tuple[Item, ...]:
 
 
 def _format(name: str) -> str:
-    ends = [end for end in _FORMATS if name.endswith(f".{end}")]
+    ends = [end for end in _FORMATS if name.lower().endswith(f".{end}")]
     return _FORMATS[max(ends, key=len)] if ends else "unknown"
 
 
@@ -196,7 +203,14 @@ def _day(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) and is_unicode(value) else ""
+
+
+def _number_or_text(value: object) -> int | str | None:
+    """An id that the portal gives now as a number, now as text."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
+        return value
+    return _text(value) or None
 
 
 def _object(value: object) -> Mapping[str, Any]:
