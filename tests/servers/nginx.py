@@ -22,7 +22,8 @@ error_log stderr;
 pid {folder}/pid;
 events {{ worker_connections 256; }}
 http {{
-    access_log {folder}/access.log;
+    log_format told '$http_x_run $request_uri $status $body_bytes_sent';
+    access_log {folder}/access.log told;
     client_body_temp_path {folder}/temp;
     proxy_temp_path {folder}/temp;
     fastcgi_temp_path {folder}/temp;
@@ -55,7 +56,8 @@ class Nginx:
             redirects to plain http.
         url, secure_url: without a slash at the end.
         ca_file: the certificate of the authority that vouches for it.
-        access_log: a line for each request that has been answered.
+        access_log: a line for each request that has been answered: its header ``X-Run``, what it asked for, the
+            status, and how many bytes of the body were sent.
     """
 
     folder: Path
