@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,9 +17,6 @@ PIECE_BYTES = 1 << 18
 
 _LOOKED_AT_BYTES, _LONGEST_SECRET, _QUOTED = 1 << 13, 1 << 12, 300
 """How much of a refusal is read, how long a secret in it may be, and how many characters of it are shown."""
-
-_LEAST_BYTES_PER_S = 100
-"""A body that comes more slowly than this is one that does not come: a time-out of reads alone would wait for ever."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,35 +63,25 @@ class Stream:
     pieces: Iterator[bytes]
 
 
-def pieces(response: urllib3.BaseHTTPResponse, url: str, *, piece_bytes: int, patience_s: float) -> Iterator[bytes]:
-    """Give the body as it comes, undecoded, in pieces of at most that size.
+def pieces(response: urllib3.BaseHTTPResponse, url: str, *, piece_bytes: int, deadline: Deadline) -> Iterator[bytes]:
+    """Give the body as it was sent, undecoded, in pieces of that size but for the last.
 
     Args:
         url: for messages.
-        patience_s: after so long, spent waiting here, a body that has brought next to nothing is given up.
+        deadline: of the request that it is the answer to.
 
     Raises:
-        UnavailableError: the connection broke, or the body is too slow.
+        UnavailableError: the connection broke, or the body is too slow. Where the server has closed the connection,
+            what had come before was given; where it broke in another way, the last piece may be lost.
     """
-    waited_s, num_bytes = 0.0, 0
-    while True:
-        began_s = time.monotonic()
-        try:
-            piece = response.read1(piece_bytes, decode_content=False)
-        except (HTTPError, OSError, ValueError) as error:
-            raise UnavailableError(f"the answer of {url} broke off: {error}") from error
-        if not piece:
-            return
-        waited_s += time.monotonic() - began_s
-        num_bytes += len(piece)
-        if waited_s > patience_s:
-            if num_bytes < _LEAST_BYTES_PER_S * waited_s:
-                raise UnavailableError(f"the answer of {url} is too slow: {num_bytes} bytes in {waited_s:.0f} seconds")
-            waited_s, num_bytes = 0.0, 0
-        yield piece
+    try:
+        while piece := response.read(piece_bytes, decode_content=False):
+            yield piece
+    except (HTTPError, OSError, ValueError) as error:
+        raise UnavailableError(f"the answer of {url} broke off: {deadline.fault or error}") from error
 
 
-def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, patience_s: float) -> bytes:
+def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, deadline: Deadline) -> bytes:
     """Give the body; it is not compressed.
 
     Raises:
@@ -104,7 +90,7 @@ def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, pati
             what would come out of it.
     """
     content = bytearray()
-    for piece in pieces(response, url, piece_bytes=PIECE_BYTES, patience_s=patience_s):
+    for piece in pieces(response, url, piece_bytes=PIECE_BYTES, deadline=deadline):
         content += piece
         if len(content) > most_bytes:
             raise PermanentError(f"{url} answered with more than {most_bytes} bytes")
@@ -114,19 +100,11 @@ def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, pati
     return bytes(content)
 
 
-def unbounded(pieces: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
-    """Give the pieces of a body that may take as long as it takes, if only each piece comes in time."""
-    deadline.renew()
-    for piece in pieces:
-        yield piece
-        deadline.renew()
-
-
-def excerpt(response: urllib3.BaseHTTPResponse, url: str, *, patience_s: float, redact: Callable[[str], str]) -> str:
+def excerpt(response: urllib3.BaseHTTPResponse, url: str, *, deadline: Deadline, redact: Callable[[str], str]) -> str:
     """Give what a body says in its first words, on one line, without secrets; that it breaks off is no error."""
     content = bytearray()
     try:
-        for piece in pieces(response, url, piece_bytes=_LOOKED_AT_BYTES, patience_s=patience_s):
+        for piece in pieces(response, url, piece_bytes=1 + _LOOKED_AT_BYTES, deadline=deadline):
             content += piece
             if len(content) > _LOOKED_AT_BYTES:
                 break

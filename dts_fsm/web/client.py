@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from dts_fsm.config import Redactor, Secret
 from dts_fsm.errors import PermanentError, TransientError, UnauthorizedError, UnavailableError
 from dts_fsm.web.addresses import base_of, is_local, joined, origin, redirected, shown
-from dts_fsm.web.answers import PIECE_BYTES, Answer, Stream, excerpt, pieces, unbounded, whole
+from dts_fsm.web.answers import PIECE_BYTES, Answer, Stream, excerpt, pieces, whole
 from dts_fsm.web.credentials import is_credential, is_harmless
 from dts_fsm.web.deadlines import Deadline
 from dts_fsm.web.masking import Masks, has_secret, revealed
@@ -116,7 +116,7 @@ class HttpClient:
     ) -> None:
         self.name, self._base = name, base_of(base_url)
         self._headers, self._retries, self._max_body_bytes = headers, retries, max_body_bytes
-        self._read_timeout_s, self._total_timeout_s = read_timeout_s, total_timeout_s
+        self._total_timeout_s = total_timeout_s
         self._connections = Connections(
             ca_file=ca_file, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, kept=connections
         )
@@ -171,7 +171,7 @@ class HttpClient:
 
         def use(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
             with response:
-                content = whole(response, url, most_bytes=self._max_body_bytes, patience_s=self._read_timeout_s)
+                content = whole(response, url, most_bytes=self._max_body_bytes, deadline=request.deadline)
             return Answer(status=response.status, headers=response.headers, body=content, url=url)
 
         return self._answered(request, use)
@@ -189,9 +189,9 @@ class HttpClient:
         """Give the answer to a request that only reads, its body piece by piece; errors are those of ``request``."""
         request = self._request(method, path, None, None, None, headers or {}, True, accept)
         response, url = self._answered(request, lambda response, url: (response, url))
+        request.deadline.lift()
         with response:
-            body = pieces(response, url, piece_bytes=piece_bytes, patience_s=self._read_timeout_s)
-            body = unbounded(body, request.deadline)
+            body = pieces(response, url, piece_bytes=piece_bytes, deadline=request.deadline)
             yield Stream(status=response.status, headers=response.headers, url=url, pieces=body)
 
     def _request(
@@ -231,7 +231,7 @@ class HttpClient:
             bare = request.redact(shown(url))
             if not (200 <= response.status < 300 or response.status in request.accept):
                 with response:
-                    raise self._fault(response, bare, request.redact)
+                    raise self._fault(response, bare, request)
             try:
                 return use(response, bare)
             except UnavailableError as error:
@@ -265,23 +265,23 @@ class HttpClient:
                 request.method, url, body=request.body, headers=revealed(headers), deadline=request.deadline
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise self._unreachable(error, url, request.redact) from None
+            raise self._unreachable(error, url, request) from None
 
-    def _unreachable(self, error: Exception, url: str, redact: Redactor) -> Exception:
+    def _unreachable(self, error: Exception, url: str, request: _Request) -> Exception:
         if isinstance(error, LocationValueError) or not isinstance(error, HTTPError | OSError):
             return PermanentError(f"{self.name} cannot be asked: its URL or a header is not valid")
         where = f"{self.name} at {origin(url)[1]}"
         if isinstance(error, SSLError) and any(isinstance(cause, SSLCertVerificationError) for cause in error.args):
-            return PermanentError(redact(f"{where} does not prove who it is: {error}"))
-        fault = UnavailableError(redact(f"{where} cannot be reached: {error}"))
+            return PermanentError(request.redact(f"{where} does not prove who it is: {error}"))
+        fault = UnavailableError(request.redact(f"{where} cannot be reached: {request.deadline.fault or error}"))
         return FailedError(fault, received=not isinstance(error, _NOT_RECEIVED))
 
     def _keep_secret(self, url: str) -> None:
         if not url.startswith("https:") and not is_local(url):
             raise PermanentError(f"{self.name} is asked over http, where others can read secrets: give an https URL")
 
-    def _fault(self, response: urllib3.BaseHTTPResponse, url: str, redact: Redactor) -> Exception:
-        said = excerpt(response, url, patience_s=self._read_timeout_s, redact=redact)
+    def _fault(self, response: urllib3.BaseHTTPResponse, url: str, request: _Request) -> Exception:
+        said = excerpt(response, url, deadline=request.deadline, redact=request.redact)
         message = f"{self.name} answered {response.status} {_phrase(response.status)} at {url}"
         message = f"{message}: {said}" if said else message
         if response.status in (401, 403):

@@ -290,7 +290,7 @@ class TestTime:
                 time.sleep(0.02)
 
         server.answers["/x"] = drip
-        with pytest.raises(UnavailableError, match=f"the answer of {server.url}/x is too slow"):
+        with pytest.raises(UnavailableError, match=f"the answer of {server.url}/x broke off: it is too slow: "):
             client_of(server, read_timeout_s=0.2, retries=0).request("GET", "x")
 
     @pytest.mark.parametrize(
@@ -332,8 +332,8 @@ class TestTime:
         server.answers["/x"] = dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         began_s = time.monotonic()
         with (
-            pytest.raises(UnavailableError, match="broke off: .*timed out"),
-            client_of(server, read_timeout_s=5.0, total_timeout_s=0.3).stream("x") as stream,
+            pytest.raises(UnavailableError, match="broke off: it is too slow"),
+            client_of(server, read_timeout_s=0.4).stream("x") as stream,
         ):
             list(stream.pieces)
         assert time.monotonic() - began_s < 3.0

@@ -118,20 +118,21 @@ class Site:
     def read(self, path: str, entry: Entry, start: int, stop: int) -> bytes:
         """See ``Storage``."""
         content: list[bytes] = []
-        attempts = 0
+        attempts, piece_bytes = 0, stop - start  # in one piece, so that it need not be put together
         while True:
             before = len(content)
             try:
-                if not self._add(content, path, entry, start, stop):
+                if not self._add(content, path, entry, start, stop, piece_bytes):
                     return self._in_order(path, entry).read(start, stop)
-                return b"".join(content)
+                return content[0] if len(content) == 1 else b"".join(content)
             except UnavailableError:
+                piece_bytes = _PROGRESS_BYTES
                 attempts = 0 if sum(map(len, content[before:])) >= _PROGRESS_BYTES else attempts + 1
                 if attempts == _ATTEMPTS:
                     raise
                 time.sleep(_PAUSE_S)
 
-    def _add(self, content: list[bytes], path: str, entry: Entry, start: int, stop: int) -> bool:
+    def _add(self, content: list[bytes], path: str, entry: Entry, start: int, stop: int, piece_bytes: int) -> bool:
         """Add what is missing of a portion; False where the server gives nothing but the whole file."""
         start += sum(map(len, content))
         if start == stop:
@@ -140,7 +141,9 @@ class Site:
             if (path, entry.version) in self._streams:
                 return False
         headers = {"Range": f"bytes={start}-{stop - 1}", **_condition(entry)}
-        with self._client.stream(self._url(path), headers=headers, accept=(*_GONE, *_CHANGED)) as stream:
+        with self._client.stream(
+            self._url(path), headers=headers, accept=(*_GONE, *_CHANGED), piece_bytes=piece_bytes
+        ) as stream:
             _check_same(path, entry, stream)
             if stream.status == 200:
                 if (start, stop) != (0, entry.bytes):
