@@ -150,7 +150,8 @@ class HttpClient:
 
         Args:
             path: relative to the base URL, or a whole URL.
-            params: the query; a list is repeated, None is left out.
+            params: the query; a list is repeated, None is left out. Servers, proxies and urllib3's own debugging write
+                queries to their logs: what is secret belongs into a header.
             json_body: sent as JSON, if it is not None.
             form: sent as a form. In all three, and in headers, secrets are sent and masked.
             headers: more of them.
