@@ -20,16 +20,15 @@ WORKERS = 16
 
 def put(folder: Path, *, source: str, server: Mapping[str, str], root: str) -> dict[str, float]:
     """The source folder was moved to the bucket, below the root; each file compared with its SHA-256."""
-    make_equal(Path(source), folder)
-    return moved_between(LocalEndpoint(root=source, workers=WORKERS), _bucket(server, root), Path(source))
+    return moved_between(LocalEndpoint(root=source, workers=WORKERS), _bucket(server, root), Path(source), folder)
 
 
 def get(folder: Path, *, source: str, server: Mapping[str, str], root: str) -> dict[str, float]:
     """What is below the root of the bucket, and the same as in the source folder, was moved to a folder."""
     target = folder / "copy"
     target.mkdir()
-    make_equal(Path(source), folder)
-    figures = moved_between(_bucket(server, root), LocalEndpoint(root=target, durable="none"), Path(source))
+    there = LocalEndpoint(root=target, durable="none")
+    figures = moved_between(_bucket(server, root), there, Path(source), folder)
     shutil.rmtree(target)
     return figures
 

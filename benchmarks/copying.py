@@ -101,7 +101,7 @@ def moved(
     return {**meter.figures, "peak_bytes": peak_bytes()}
 
 
-def moved_between(here: MovingEndpoint, there: MovingEndpoint, source: Path) -> dict[str, float]:
+def moved_between(here: MovingEndpoint, there: MovingEndpoint, source: Path, folder: Path) -> dict[str, float]:
     """What is in the source folder, and at one of two endpoints, was moved to the other; compared with its SHA-256."""
     files = [
         FileTransfer(
@@ -114,6 +114,7 @@ def moved_between(here: MovingEndpoint, there: MovingEndpoint, source: Path) -> 
         for path in paths_below(source)
         for name in [path.relative_to(source).as_posix()]
     ]
+    make_equal(source, folder)  # directly before: what is free is given back to the host within seconds
     with Meter() as meter:
         id_ = here.transfer(there, files, operation_id=uuid4())
         while (status := here.statuses([id_])[id_]).code is OperationCode.RUNNING:

@@ -18,9 +18,8 @@ def get(folder: Path, *, source: str, server: Mapping[str, str]) -> dict[str, fl
     """The files of the source folder, which the server has, were moved to a folder."""
     target = folder / "copy"
     target.mkdir()
-    make_equal(Path(source), folder)
     site = HttpEndpoint.from_config(EndpointConfig(key="web", provider="http", options=server))
-    figures = moved_between(site, LocalEndpoint(root=target, durable="none"), Path(source))
+    figures = moved_between(site, LocalEndpoint(root=target, durable="none"), Path(source), folder)
     shutil.rmtree(target)
     return figures
 
