@@ -5,37 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
-from benchmarks.copying import checksum_of, make_equal, paths_below
-from benchmarks.meter import Meter, peak_bytes
+from benchmarks.copying import make_equal, moved_between
+from benchmarks.meter import Meter
 from dts_fsm.config import EndpointConfig, Secret
-from dts_fsm.endpoints.endpoint import MovingEndpoint
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.endpoints.s3.endpoint import S3Endpoint
-from dts_fsm.records import FileTransfer, OperationCode
 
 WORKERS = 16
 """How many files are moved at once, by each of them."""
 
-_LOOK_S = 0.002
-
 
 def put(folder: Path, *, source: str, server: Mapping[str, str], root: str) -> dict[str, float]:
     """The source folder was moved to the bucket, below the root; each file compared with its SHA-256."""
-    make_equal(Path(source), folder)
-    return _moved(LocalEndpoint(root=source, workers=WORKERS), _bucket(server, root), Path(source))
+    return moved_between(LocalEndpoint(root=source, workers=WORKERS), _bucket(server, root), Path(source), folder)
 
 
 def get(folder: Path, *, source: str, server: Mapping[str, str], root: str) -> dict[str, float]:
     """What is below the root of the bucket, and the same as in the source folder, was moved to a folder."""
     target = folder / "copy"
     target.mkdir()
-    make_equal(Path(source), folder)
-    figures = _moved(_bucket(server, root), LocalEndpoint(root=target, durable="none"), Path(source))
+    there = LocalEndpoint(root=target, durable="none")
+    figures = moved_between(_bucket(server, root), there, Path(source), folder)
     shutil.rmtree(target)
     return figures
 
@@ -53,29 +46,6 @@ def get_by_rclone(folder: Path, *, source: str, server: Mapping[str, str], root:
     figures = _rclone(server, _remote(server, root), str(target))
     shutil.rmtree(target)
     return figures
-
-
-def _moved(here: MovingEndpoint, there: MovingEndpoint, source: Path) -> dict[str, float]:
-    files = [
-        FileTransfer(
-            id=name,
-            source_path=name,
-            destination_path=name,
-            bytes=path.stat().st_size,
-            hash=checksum_of(path, "sha256"),
-        )
-        for path in paths_below(source)
-        for name in [path.relative_to(source).as_posix()]
-    ]
-    with Meter() as meter:
-        id_ = here.transfer(there, files, operation_id=uuid4())
-        while (status := here.statuses([id_])[id_]).code is OperationCode.RUNNING:
-            time.sleep(_LOOK_S)
-    here.close()
-    there.close()
-    if status.code is not OperationCode.SUCCEEDED:
-        raise RuntimeError(status.message)
-    return {**meter.figures, "peak_bytes": peak_bytes()}
 
 
 def _bucket(server: Mapping[str, str], root: str) -> S3Endpoint:

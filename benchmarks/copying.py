@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from benchmarks.meter import Meter, peak_bytes
 from dts_fsm import Config, Descriptor, Orchestrator, ServiceConfig, Specification, User
+from dts_fsm.endpoints.endpoint import MovingEndpoint
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.records import Checksum, FileTransfer, OperationCode
 from dts_fsm.records.checksum import new_hasher
@@ -97,6 +98,31 @@ def moved(
     if status.code is not OperationCode.SUCCEEDED:
         raise RuntimeError(status.message)
     _end(target, keep)
+    return {**meter.figures, "peak_bytes": peak_bytes()}
+
+
+def moved_between(here: MovingEndpoint, there: MovingEndpoint, source: Path, folder: Path) -> dict[str, float]:
+    """What is in the source folder, and at one of two endpoints, was moved to the other; compared with its SHA-256."""
+    files = [
+        FileTransfer(
+            id=name,
+            source_path=name,
+            destination_path=name,
+            bytes=path.stat().st_size,
+            hash=checksum_of(path, "sha256"),
+        )
+        for path in paths_below(source)
+        for name in [path.relative_to(source).as_posix()]
+    ]
+    make_equal(source, folder)  # directly before: what is free is given back to the host within seconds
+    with Meter() as meter:
+        id_ = here.transfer(there, files, operation_id=uuid4())
+        while (status := here.statuses([id_])[id_]).code is OperationCode.RUNNING:
+            time.sleep(_LOOK_S)
+    here.close()
+    there.close()
+    if status.code is not OperationCode.SUCCEEDED:
+        raise RuntimeError(status.message)
     return {**meter.figures, "peak_bytes": peak_bytes()}
 
 

@@ -13,6 +13,7 @@ from benchmarks import child, control_plane, growth
 from benchmarks.data_plane import copies
 from benchmarks.object_stores import s3
 from benchmarks.report import Line, Runs
+from benchmarks.web_servers import http
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +72,7 @@ class Bench:
 SUITES: Mapping[str, Callable[[Bench], list[Line]]] = {
     "copies": copies,
     "s3": s3,
+    "http": http,
     "starts": control_plane.starts,
     "live": control_plane.live,
     "transfers": control_plane.transfers,

@@ -147,8 +147,10 @@ class _Part:
             self._part = f"{part_prefix(operation)}{secrets.token_hex(12)}.part"
             fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=folder)
         self._fd: int | None = fd
-        self._num_kept = os.fstat(fd).st_size // _PART_BYTES
-        os.ftruncate(fd, self._num_kept * _PART_BYTES)
+        num_bytes = os.fstat(fd).st_size
+        self._num_kept = num_bytes // _PART_BYTES
+        if num_bytes % _PART_BYTES:  # ext4 writes a file that was truncated to nothing to the disk when it is closed
+            os.ftruncate(fd, self._num_kept * _PART_BYTES)
 
     def _locked(self, part: str) -> int | None:
         fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666, dir_fd=self._folder)

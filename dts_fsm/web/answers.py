@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -12,11 +11,12 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from dts_fsm.errors import PermanentError, UnavailableError
+from dts_fsm.web.deadlines import Deadline
 
 PIECE_BYTES = 1 << 18
 
-_LEAST_BYTES_PER_S = 100
-"""A body that comes more slowly than this is one that does not come: a time-out of reads alone would wait for ever."""
+_LOOKED_AT_BYTES, _LONGEST_SECRET, _QUOTED = 1 << 13, 1 << 12, 300
+"""How much of a refusal is read, how long a secret in it may be, and how many characters of it are shown."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,48 +63,34 @@ class Stream:
     pieces: Iterator[bytes]
 
 
-class BrokenOffError(UnavailableError):
-    """A body ended before its end: where the request can be made twice, another may bring it."""
-
-
-def pieces(response: urllib3.BaseHTTPResponse, url: str, *, piece_bytes: int, patience_s: float) -> Iterator[bytes]:
-    """Give the body as it comes, undecoded, in pieces of at most that size.
+def pieces(response: urllib3.BaseHTTPResponse, url: str, *, piece_bytes: int, deadline: Deadline) -> Iterator[bytes]:
+    """Give the body as it was sent, undecoded, in pieces of that size but for the last.
 
     Args:
         url: for messages.
-        patience_s: after so long, spent waiting here, a body that has brought next to nothing is given up.
+        deadline: of the request that it is the answer to.
 
     Raises:
-        BrokenOffError: the connection broke, or the body is too slow.
+        UnavailableError: the connection broke, or the body is too slow. Where the server has closed the connection,
+            what had come before was given; where it broke in another way, the last piece may be lost.
     """
-    waited_s, num_bytes = 0.0, 0
-    while True:
-        began_s = time.monotonic()
-        try:
-            piece = response.read1(piece_bytes, decode_content=False)
-        except (HTTPError, OSError, ValueError) as error:
-            raise BrokenOffError(f"the answer of {url} broke off: {error}") from error
-        if not piece:
-            return
-        waited_s += time.monotonic() - began_s
-        num_bytes += len(piece)
-        if waited_s > patience_s:
-            if num_bytes < _LEAST_BYTES_PER_S * waited_s:
-                raise BrokenOffError(f"the answer of {url} is too slow: {num_bytes} bytes in {waited_s:.0f} seconds")
-            waited_s, num_bytes = 0.0, 0
-        yield piece
+    try:
+        while piece := response.read(piece_bytes, decode_content=False):
+            yield piece
+    except (HTTPError, OSError, ValueError) as error:
+        raise UnavailableError(f"the answer of {url} broke off: {deadline.fault or error}") from error
 
 
-def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, patience_s: float) -> bytes:
+def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, deadline: Deadline) -> bytes:
     """Give the body; it is not compressed.
 
     Raises:
-        BrokenOffError: as ``pieces``.
+        UnavailableError: as ``pieces``.
         PermanentError: it is longer than ``most_bytes``, or compressed, though that was not asked for: nobody knows
             what would come out of it.
     """
     content = bytearray()
-    for piece in pieces(response, url, piece_bytes=PIECE_BYTES, patience_s=patience_s):
+    for piece in pieces(response, url, piece_bytes=PIECE_BYTES, deadline=deadline):
         content += piece
         if len(content) > most_bytes:
             raise PermanentError(f"{url} answered with more than {most_bytes} bytes")
@@ -112,3 +98,19 @@ def whole(response: urllib3.BaseHTTPResponse, url: str, *, most_bytes: int, pati
     if content and encoding not in ("", "identity"):
         raise PermanentError(f"{url} answered in the encoding {encoding[:40]!r}, which nobody asked for")
     return bytes(content)
+
+
+def excerpt(response: urllib3.BaseHTTPResponse, url: str, *, deadline: Deadline, redact: Callable[[str], str]) -> str:
+    """Give what a body says in its first words, on one line, without secrets; that it breaks off is no error."""
+    content = bytearray()
+    try:
+        for piece in pieces(response, url, piece_bytes=1 + _LOOKED_AT_BYTES, deadline=deadline):
+            content += piece
+            if len(content) > _LOOKED_AT_BYTES:
+                break
+    except UnavailableError:
+        pass
+    text = redact(content[:_LOOKED_AT_BYTES].decode("utf-8", "replace"))
+    if len(content) > _LOOKED_AT_BYTES:
+        text = text[:-_LONGEST_SECRET]  # it was cut, and that may have been within a secret
+    return redact(" ".join("".join(sign if sign.isprintable() else " " for sign in text).split()))[:_QUOTED]

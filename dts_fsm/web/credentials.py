@@ -9,8 +9,37 @@ from typing import Any
 from dts_fsm.config import Credential, Secret
 from dts_fsm.errors import ConfigurationError
 
-CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-amz-security-token"})
-"""Headers that no other origin gets, whether or not their values are marked as secrets."""
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-amz-security-token"})
+"""Headers that say who asks, whether or not their values are marked as secrets."""
+
+_HARMLESS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+        "user-agent",
+        "want-digest",
+        "want-repr-digest",
+    }
+)
+"""Headers that another origin gets, too: of all others nobody knows what they tell."""
+
+
+def is_credential(name: str, value: str | Secret) -> bool:
+    """True for a header that says who asks, or is secret in another way."""
+    return isinstance(value, Secret) or name.lower() in _CREDENTIALS
+
+
+def is_harmless(name: str, value: str | Secret) -> bool:
+    """True for a header that can be sent to whomever a server redirects to."""
+    return name.lower() in _HARMLESS and not isinstance(value, Secret)
 
 
 def authorization(
@@ -30,7 +59,7 @@ def authorization(
     for name, value in headers.items():
         if not isinstance(value, str | Secret) or not name:
             raise ConfigurationError("must map names of headers to text", key="headers")
-        given[name] = Secret(value) if isinstance(value, str) and name.lower() in CREDENTIAL_HEADERS else value
+        given[name] = Secret(value) if isinstance(value, str) and is_credential(name, value) else value
     ways = [key for key, used in (("credential", credential), ("token", token)) if used is not None]
     ways += ["headers"] * any(name.lower() == "authorization" for name in given)
     if len(ways) > 1:

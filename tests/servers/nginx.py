@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -22,17 +23,18 @@ error_log stderr;
 pid {folder}/pid;
 events {{ worker_connections 256; }}
 http {{
-    access_log {folder}/access.log;
+    log_format told '$http_x_run $request_uri $status $body_bytes_sent';
+    access_log {folder}/access.log told;
     client_body_temp_path {folder}/temp;
     proxy_temp_path {folder}/temp;
     fastcgi_temp_path {folder}/temp;
     uwsgi_temp_path {folder}/temp;
     scgi_temp_path {folder}/temp;
-    root {folder}/files;
+    root {files};
     server {{
         listen 127.0.0.1:{port};
-        location /whole/ {{ alias {folder}/files/; max_ranges 0; }}
-        location /closed/ {{ auth_basic closed; auth_basic_user_file {folder}/users; alias {folder}/files/; }}
+        location /whole/ {{ alias {files}/; max_ranges 0; }}
+        location /closed/ {{ auth_basic closed; auth_basic_user_file {folder}/users; alias {files}/; }}
         location /denied/ {{ deny all; }}
     }}
     server {{
@@ -55,7 +57,8 @@ class Nginx:
             redirects to plain http.
         url, secure_url: without a slash at the end.
         ca_file: the certificate of the authority that vouches for it.
-        access_log: a line for each request that has been answered.
+        access_log: a line for each request that has been answered: its header ``X-Run``, what it asked for, the
+            status, and how many bytes of the body were sent.
     """
 
     folder: Path
@@ -70,10 +73,18 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """A server that runs until the tests end."""
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "files").mkdir()
+    with serving_files(folder, folder / "files") as server:
+        yield server
+
+
+@contextmanager
+def serving_files(folder: Path, files: Path) -> Iterator[Nginx]:
+    """A server has these files; what it needs besides is in a folder of its own."""
     trusted, port, secure_port = authority(folder), free_port(), free_port()
     (folder / "users").write_text("ada:{PLAIN}pa55\n", encoding="utf-8")
     config = _CONFIG.format(
         folder=folder,
+        files=files,
         user="user root;" if os.geteuid() == 0 else "",  # the folders of tests are for their owner alone
         port=port,
         secure_port=secure_port,
@@ -89,7 +100,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
     with running(arguments, folder=folder, ready=answers):
         yield Nginx(
-            folder=folder / "files",
+            folder=files,
             url=f"http://127.0.0.1:{port}",
             secure_url=f"https://127.0.0.1:{secure_port}",
             ca_file=trusted.ca_file,

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 answer(self, request)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - the library's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_CONNECT = _handle  # noqa: N815 - the library's names
 
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
@@ -75,11 +75,12 @@ class WebServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), Handler)
         self.answers: dict[str, Callable[[Handler, Request], None]] = {}
         self.requests: list[Request] = []
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_port}"
+        self.url = f"{'https' if context else 'http'}://{f'[{host}]' if ':' in host else host}:{self.server_port}"
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_side=True)
 
@@ -102,9 +103,9 @@ class WebServer(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[WebServer]:
-    """A server runs on a free port of 127.0.0.1."""
-    with WebServer(context) as server:
+def serving(context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[WebServer]:
+    """A server runs on a free port of this machine."""
+    with WebServer(context, host) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

@@ -125,6 +125,40 @@ class TestLargeFiles:
         assert arrived(archive) == LARGE
         assert (PART + 50_000, 2 * PART) in ranges(server)
 
+    def test_a_connection_that_breaks_often_is_gone_on_with_while_it_brings_something(
+        self, server: WebServer, archive: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dts_fsm.endpoints.http.site._PAUSE_S", 0.0)
+        content = LARGE + bytes(300_000)
+        site = server.answers["/a"] = Site(content)
+
+        def break_off(handler: Handler, request: Request) -> bool:
+            match = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+            if match is None or int(match[1]) < 3 * PART:
+                return False
+            first, last = int(match[1]), int(match[2])
+            head = f'HTTP/1.1 206 Partial\r\nETag: "1"\r\nContent-Length: {last + 1 - first}\r\n'
+            told = f"Content-Range: bytes {first}-{last}/*\r\n\r\n"
+            handler.raw((head + told).encode() + content[first : min(first + 70_000, last + 1)])
+            return True
+
+        site.before = break_off
+        assert move(endpoint_of(server.url), archive, file_of("a", content)).state is FileState.TRANSFERRED
+        assert arrived(archive) == content
+        begun = [start for start, _ in ranges(server) if start >= 3 * PART]
+        assert begun == list(range(3 * PART, len(content), 70_000))
+
+    def test_a_server_that_lies_about_a_size_fills_no_memory(self, server: WebServer, archive: LocalEndpoint) -> None:
+        def lie(handler: Handler, request: Request) -> None:
+            if request.method == "HEAD":
+                handler.answer(200, headers={"Content-Length": f"{10**18}", "ETag": '"1"'})
+            else:
+                handler.answer(416, headers={"Content-Range": "bytes */10"})
+
+        server.answers["/a"] = lie
+        outcome = move(endpoint_of(server.url), archive, file_of("a", b"", bytes=None, hash=None))
+        assert (outcome.state, outcome.reason) == (FileState.FAILED, "source changed")
+
     def test_a_move_that_was_interrupted_goes_on_after_its_last_whole_part(
         self, server: WebServer, archive: LocalEndpoint
     ) -> None:
@@ -217,6 +251,23 @@ class TestLargeFiles:
         outcome = move(endpoint_of(server.url), archive, file_of("a", LARGE))
         assert outcome.error == f"a: the server was asked for bytes 0 to {PART - 1}, and sent others"
 
+    @pytest.mark.parametrize("status", [203, 206])
+    @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
+    def test_what_is_not_the_file_that_was_asked_for_is_refused(
+        self, server: WebServer, archive: LocalEndpoint, status: int, content: bytes
+    ) -> None:
+        site = server.answers["/a"] = Site(content)
+        site.ranges = False
+
+        def other(handler: Handler, request: Request) -> bool:
+            if request.method == "GET":
+                handler.answer(status, content, {"ETag": '"1"'})
+            return request.method == "GET"
+
+        site.before = other
+        outcome = move(endpoint_of(server.url), archive, file_of("a", content, hash=None))
+        assert (outcome.state, outcome.transient, arrived(archive)) == (FileState.FAILED, False, None)
+
 
 class TestDigests:
     @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
@@ -235,6 +286,16 @@ class TestDigests:
             file = file_of("a", content, hash=None, destination_path=algorithm)
             assert move(endpoint_of(server.url), archive, file).state is state
             assert (arrived(archive, algorithm) is not None) is (state is FileState.TRANSFERRED)
+
+    @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
+    def test_digests_are_asked_for(self, server: WebServer, archive: LocalEndpoint, content: bytes) -> None:
+        server.answers["/a"] = Site(content)
+        move(endpoint_of(server.url), archive, file_of("a", content))
+        first = server.requests[0].headers
+        assert [first["want-digest"], first["want-repr-digest"]] == [
+            "sha-256;q=1, sha-512;q=0.6, md5;q=0.3",
+            "sha-256=3, sha-512=2, md5=1",
+        ]
 
     def test_a_descriptors_checksum_goes_before(self, server: WebServer, archive: LocalEndpoint) -> None:
         site = server.answers["/a"] = Site(b"content")
@@ -297,7 +358,7 @@ class TestSmallFiles:
 
 
 class TestWhatIsThere:
-    @pytest.mark.parametrize("refusal", [405, 501, None])
+    @pytest.mark.parametrize("refusal", [403, 405, 501, None])
     def test_a_server_that_knows_no_head_is_asked_for_a_byte(self, server: WebServer, refusal: int | None) -> None:
         site = server.answers["/a"] = Site(b"content")
 

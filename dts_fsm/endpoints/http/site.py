@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -24,7 +25,16 @@ from dts_fsm.web import Answer, HttpClient, Stream
 _PART_BYTES = 8 << 20
 
 _ATTEMPTS = 3
-"""How often a portion whose connection breaks is gone on with, from the byte at which it broke."""
+"""How often something is asked for whose connection breaks; a portion, each time from the byte at which it broke."""
+
+_PROGRESS_BYTES = 1 << 16
+"""An attempt that has brought so much does not count: a bad network is no reason to give up while there is progress."""
+
+_PAUSE_S = 0.2
+"""Before what has broken is asked for again; the client pauses longer where nobody answers at all."""
+
+_WANTED = {"Want-Repr-Digest": "sha-256=3, sha-512=2, md5=1", "Want-Digest": "sha-256;q=1, sha-512;q=0.6, md5;q=0.3"}
+"""Many servers tell digests only if they are asked. Source: RFC 9530, section 4; RFC 3230, section 4.3.1."""
 
 _MOST_STREAMS = 16
 """Of how many files without ranges the places are remembered; what is forgotten is begun again."""
@@ -56,19 +66,21 @@ class Site:
 
     def look(self, path: str) -> Entry | None:
         """See ``Storage``."""
-        answer = self._client.request("HEAD", self._url(path), accept=(*_GONE, *_UNKNOWN_METHOD, _DENIED))
+        accept = (*_GONE, *_UNKNOWN_METHOD, _DENIED)
+        answer = self._client.request("HEAD", self._url(path), headers=_WANTED, accept=accept)
         if answer.status in _GONE:
             return None
-        self._check_file(path, answer)
-        size = length(answer.headers)
-        if answer.status in _UNKNOWN_METHOD or size is None:
+        # some refuse that method alone, whether they say so or not
+        size = None if answer.status in (*_UNKNOWN_METHOD, _DENIED) else length(answer.headers)
+        if size is None:
             return self._peek(path)
+        self._check_file(path, answer)
         return entry_of(answer.headers, size)
 
     def _peek(self, path: str) -> Entry | None:
         """Look by asking for the first byte: some servers know no HEAD, or tell no size by it."""
         with self._client.stream(
-            self._url(path), headers={"Range": "bytes=0-0"}, accept=(*_GONE, 416, _DENIED)
+            self._url(path), headers={"Range": "bytes=0-0", **_WANTED}, accept=(*_GONE, 416, _DENIED)
         ) as stream:
             if stream.status in _GONE:
                 return None
@@ -87,13 +99,15 @@ class Site:
             except UnavailableError:
                 if attempt == _ATTEMPTS:
                     raise
+                time.sleep(_PAUSE_S)
         raise AssertionError("the last attempt returns or raises")
 
     def _fetch(self, path: str, num_bytes: int) -> tuple[Entry, bytes] | None:
-        with self._client.stream(self._url(path), accept=(*_GONE, _DENIED)) as stream:
+        with self._client.stream(self._url(path), headers=_WANTED, accept=(*_GONE, _DENIED)) as stream:
             if stream.status in _GONE:
                 return None
             self._check_file(path, stream)
+            _check_whole(path, stream)
             if (size := length(stream.headers)) not in (None, num_bytes):
                 raise SizeMismatchError(path, num_bytes, size or 0)
             content = b"".join(_first(stream.pieces, num_bytes + 1))
@@ -104,17 +118,21 @@ class Site:
     def read(self, path: str, entry: Entry, start: int, stop: int) -> bytes:
         """See ``Storage``."""
         content: list[bytes] = []
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempts, piece_bytes = 0, stop - start  # in one piece, so that it need not be put together
+        while True:
+            before = len(content)
             try:
-                if not self._add(content, path, entry, start, stop):
+                if not self._add(content, path, entry, start, stop, piece_bytes):
                     return self._in_order(path, entry).read(start, stop)
-                return b"".join(content)
+                return content[0] if len(content) == 1 else b"".join(content)
             except UnavailableError:
-                if attempt == _ATTEMPTS:
+                piece_bytes = _PROGRESS_BYTES
+                attempts = 0 if sum(map(len, content[before:])) >= _PROGRESS_BYTES else attempts + 1
+                if attempts == _ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
+                time.sleep(_PAUSE_S)
 
-    def _add(self, content: list[bytes], path: str, entry: Entry, start: int, stop: int) -> bool:
+    def _add(self, content: list[bytes], path: str, entry: Entry, start: int, stop: int, piece_bytes: int) -> bool:
         """Add what is missing of a portion; False where the server gives nothing but the whole file."""
         start += sum(map(len, content))
         if start == stop:
@@ -123,11 +141,14 @@ class Site:
             if (path, entry.version) in self._streams:
                 return False
         headers = {"Range": f"bytes={start}-{stop - 1}", **_condition(entry)}
-        with self._client.stream(self._url(path), headers=headers, accept=(*_GONE, *_CHANGED)) as stream:
+        with self._client.stream(
+            self._url(path), headers=headers, accept=(*_GONE, *_CHANGED), piece_bytes=piece_bytes
+        ) as stream:
             _check_same(path, entry, stream)
-            if stream.status != 206 and (start, stop) != (0, entry.bytes):
-                return False
-            if stream.status == 206 and content_range(stream.headers) != (start, stop, entry.bytes):
+            if stream.status == 200:
+                if (start, stop) != (0, entry.bytes):
+                    return False
+            elif stream.status != 206 or (content_range(stream.headers) or ())[:2] != (start, stop):
                 raise PermanentError(f"{path}: the server was asked for bytes {start} to {stop - 1}, and sent others")
             for piece in _first(stream.pieces, stop - start):
                 content.append(piece)
@@ -141,6 +162,7 @@ class Site:
         def body() -> Iterator[Iterator[bytes]]:
             with self._client.stream(self._url(path), headers=_condition(entry), accept=(*_GONE, *_CHANGED)) as stream:
                 _check_same(path, entry, stream)
+                _check_whole(path, stream)
                 yield stream.pieces
 
         with self._lock:
@@ -207,6 +229,12 @@ def _check_same(path: str, entry: Entry, stream: Stream) -> None:
     other = bool(version and entry.version) and version != entry.version
     if stream.status in _CHANGED or size not in (None, entry.bytes) or other:
         raise SourceChangedError(f"{path}: the file changed while it was read")
+
+
+def _check_whole(path: str, stream: Stream) -> None:
+    """Refuse a part, or what somebody on the way has changed: the whole file was asked for."""
+    if stream.status != 200:
+        raise PermanentError(f"{path}: the server was asked for the file, and answered {stream.status}")
 
 
 def _first(pieces: Iterator[bytes], num_bytes: int) -> Iterator[bytes]:

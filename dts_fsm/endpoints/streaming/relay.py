@@ -157,16 +157,16 @@ class Relay:
         """
         hashers = {algorithm: new_hasher(algorithm) for algorithm in self._algorithms(file, entry)}
         size, held, recalled = writing.part_bytes, 0, False
-        waiting = deque(enumerate(range(0, entry.bytes, size))) or deque([(0, 0)])
+        begun, num_parts = 0, max(1, -(-entry.bytes // size))
         reads: deque[tuple[int, Future[tuple[bytes, bool]]]] = deque()
         puts: deque[Future[None]] = deque()
         try:
-            while waiting or reads or puts:
-                while waiting and len(reads) < _AHEAD and self.buffers.take(size, wait=held == 0):
+            while begun < num_parts or reads or puts:
+                while begun < num_parts and len(reads) < _AHEAD and self.buffers.take(size, wait=held == 0):
                     held += 1
-                    number, start = waiting.popleft()
-                    stop = min(start + size, entry.bytes)
-                    reads.append((number, self.lines.submit(self._part, file, entry, writing, number, start, stop)))
+                    start, stop = begun * size, min((begun + 1) * size, entry.bytes)
+                    reads.append((begun, self.lines.submit(self._part, file, entry, writing, begun, start, stop)))
+                    begun += 1
                 while puts and (not reads or len(puts) >= _AHEAD or puts[0].done()):
                     puts.popleft().result()
                     self.buffers.give(size)
