@@ -41,7 +41,9 @@ _REASONS: tuple[tuple[type[ProviderError | UnauthorizedError], str, bool], ...] 
     (MissingHashError, "unknown checksum", False),
     (SourceChangedError, "source changed", True),  # another attempt may find it quiet
     (UnauthorizedError, "denied", False),
+    (PermanentError, "error", False),
 )
+"""The first that an error is of counts."""
 
 _ERRNO_REASONS = {
     errno.EACCES: "denied",
@@ -56,16 +58,22 @@ _ERRNO_REASONS = {
 }
 
 
+def is_known(number: int | None) -> bool:
+    """True for an ``errno`` that says why no other attempt would go better."""
+    return number in _ERRNO_REASONS
+
+
 def failure(file: FileTransfer, error: BaseException) -> FileOutcome:
     """Give the outcome FAILED of a file, with the reason and whether another attempt may go better."""
     reason, transient, text = "error", True, f"{file.source_path}: {error or type(error).__name__}"
     if isinstance(error, OSError):
-        reason = _ERRNO_REASONS.get(error.errno or 0, "i/o error")
+        reason = _ERRNO_REASONS.get(error.errno or 0, "denied" if isinstance(error, PermissionError) else "i/o error")
         transient = reason == "i/o error"
         text = f"{file.source_path}: {error.strerror or error}"
     for kind, kind_reason, kind_transient in _REASONS:
         if isinstance(error, kind):
             reason, transient, text = kind_reason, kind_transient, str(error)
+            break
     return FileOutcome(id=file.id, state=FileState.FAILED, error=text, reason=reason, transient=transient)
 
 
