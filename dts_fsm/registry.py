@@ -31,6 +31,7 @@ DATABASES_GROUP = "dts_fsm.databases"
 
 _EXTRAS = {
     "bucket": "s3",
+    "fsspec": "fsspec",
     "globus": "globus",
     "http": "http",
     "jdp": "http",

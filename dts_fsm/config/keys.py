@@ -108,6 +108,12 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
         "base_path": Kind.TEXT,
         "data_path": Kind.TEXT,
     },
+    "fsspec": {
+        "protocol": Kind.TEXT,
+        "storage_options": Kind.ANY,
+        "workers": Kind.COUNT,
+        "default_checksum": Kind.TEXT,
+    },
     "globus": {"base_path": Kind.TEXT, "data_path": Kind.TEXT},
     "http": {**_HTTP, "workers": Kind.COUNT, "default_checksum": Kind.TEXT},
     "s3": _S3,

@@ -56,6 +56,7 @@ HOME = {
     "botocore": {"endpoints/s3/"},
     "cattrs": {"serialization.py"},
     "click": {"cli/"},
+    "fsspec": {"endpoints/fsspec/"},
     "obstore": {"endpoints/s3/"},
     "rich": {"cli/"},
     "sqlite3": {"store/"},

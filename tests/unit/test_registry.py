@@ -149,9 +149,7 @@ def test_a_provider_that_cannot_be_called_is_refused(site: Site) -> None:
 def test_an_unknown_provider_is_answered_with_those_that_are_installed(site: Site) -> None:
     site.distribution("orbit", "orbital = dts_test_orbit:Thing")
 
-    with pytest.raises(
-        InvalidProviderError, match="endpoint provider 'locl'; installed are: http, local, orbital, s3, sftp;"
-    ):
+    with pytest.raises(InvalidProviderError, match="endpoint provider 'locl'; installed are: .*local, .*orbital.*;"):
         endpoint_factory("locl")
     with pytest.raises(
         InvalidProviderError,
