@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar
 from uuid import UUID
 
 from dts_fsm.endpoints.batches import Meter, always, portions
 from dts_fsm.endpoints.jobs import Job, Portion, Submit
-from dts_fsm.endpoints.streaming import Buffers, Relay, RelayBatch, Storage
+from dts_fsm.endpoints.streaming import Buffers, Lines, Relay, RelayBatch, Storage
 from dts_fsm.endpoints.workers import Workers
 from dts_fsm.errors import IncompatibleDestinationError, InvalidEndpointConfigError
 from dts_fsm.interfaces import Endpoint
@@ -66,7 +65,7 @@ class MovingEndpoint(ABC):
         self._workers = workers
         self._lock = threading.Lock()
         self._pool: Workers | None = None
-        self._lines: ThreadPoolExecutor | None = None
+        self._lines: Lines | None = None
         self._buffers = Buffers(_BUFFER_BYTES)
         self._valid: Callable[[], bool] = always
         self._watchers: list[Callable[[UUID], None]] = []
@@ -173,9 +172,9 @@ class MovingEndpoint(ABC):
             self._pool = Workers(self._workers, name=f"dts-{self.name}")
         return self._pool
 
-    def _threads_for_parts(self) -> ThreadPoolExecutor:
+    def _threads_for_parts(self) -> Lines:
         if self._lines is None:
-            self._lines = ThreadPoolExecutor(2 * self._workers, thread_name_prefix=f"dts-{self.name}-part")
+            self._lines = Lines(2 * self._workers, name=f"dts-{self.name}-part")
         return self._lines
 
     def statuses(self, ids: Sequence[UUID]) -> Mapping[UUID, OperationStatus]:

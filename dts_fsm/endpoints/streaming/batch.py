@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 
@@ -12,6 +13,8 @@ from dts_fsm.endpoints.outcomes import failure
 from dts_fsm.endpoints.streaming.relay import Relay
 from dts_fsm.errors import ProviderError, TransientError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer
+
+logger = logging.getLogger(__name__)
 
 _PAUSES_S = (0.5, 2.0)
 """How long a fault that may pass is waited for, at the first time and after it."""
@@ -54,13 +57,17 @@ class RelayBatch:
             try:
                 meter.advance(0)
                 return self.relay.move(file, meter)
-            except (OSError, ProviderError) as error:
+            except CanceledError:
+                raise
+            except Exception as error:  # noqa: BLE001, RUF100 - drivers raise what they like; the other files go on
+                if not isinstance(error, OSError | ProviderError):
+                    logger.exception("a file could not be moved", extra={"action": "move", "file_id": file.id})
                 outcome = failure(file, error)
                 # a source that has changed is for others to decide on, whether or not it can be tried again
                 if pause_s is None or not outcome.transient or not isinstance(error, TransientError | OSError):
                     break
             _wait(pause_s, meter)
-        with suppress(OSError, ProviderError):
+        with suppress(Exception):  # the failure is what is told
             self.relay.destination.clear([file.destination_path], self.relay.operation)
         return outcome
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Any
 
 import attrs
 
 from dts_fsm.endpoints.batches import Meter
 from dts_fsm.endpoints.outcomes import SourceMissingError, TargetExistsError
+from dts_fsm.endpoints.streaming.buffers import Buffers
+from dts_fsm.endpoints.streaming.pump import Pump, check_length
 from dts_fsm.endpoints.streaming.storage import Entry, Storage, Writing
 from dts_fsm.errors import (
     ChecksumMismatchError,
@@ -25,32 +25,10 @@ from dts_fsm.errors import (
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
 from dts_fsm.records.checksum import DEFAULT_ALGORITHM, DIGEST_HEX_DIGITS, new_hasher
 
-_AHEAD = 4
-"""How many parts of one file are read, or put, at once."""
+logger = logging.getLogger(__name__)
 
-
-class Buffers:
-    """How many bytes all moves of an endpoint may have in memory together; a file always gets one part."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self._left = num_bytes
-        self._changed = threading.Condition()
-
-    def take(self, num_bytes: int, *, wait: bool) -> bool:
-        """Reserve so many; False where they are not there, and nobody waits. Larger ones than all are given alone."""
-        with self._changed:
-            if wait:
-                self._changed.wait_for(lambda: self._left > 0)
-            elif self._left < num_bytes:
-                return False
-            self._left -= num_bytes
-            return True
-
-    def give(self, num_bytes: int) -> None:
-        """They are free again."""
-        with self._changed:
-            self._left += num_bytes
-            self._changed.notify_all()
+_ATTEMPTS = 3
+"""How often a file is written that has to be there alone, where others appear and vanish in its place."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,31 +68,34 @@ class Relay:
     # Files of one part: one call to read, one to write, and more only where something is there
 
     def _small(self, file: FileTransfer, num_bytes: int, meter: Meter) -> FileOutcome:
-        found = self.source.fetch(file.source_path, num_bytes)
-        if found is None:
-            raise _missing(file)
-        entry, content = found
-        observed = self._checked(file, entry, [_hashed(content, name) for name in self._algorithms(file, entry)])
-        meter.advance(len(content))
-        free = file.overwrite is not Overwrite.ALWAYS
-        while True:
-            with self._writing(file, entry) as writing:
-                writing.put(0, content)
-                self._read_back(file, writing, len(content), observed)
-                meter.hold()
-                try:
-                    writing.complete(observed, exclusive=free)
-                except FileExistsError:
-                    there = self.destination.look(file.destination_path)
-                else:
-                    return _outcome(file, FileState.TRANSFERRED, len(content), observed)
-            if there is None:  # it has gone again
-                continue
-            expected = observed or _hashed(content, DEFAULT_ALGORITHM)
-            if there.bytes == len(content) and expected == self._there(file, there, expected.algorithm, meter):
-                return _outcome(file, FileState.SKIPPED, len(content), observed)
-            _check_replaceable(file)
-            free = False
+        with self.buffers.taken(num_bytes, meter):
+            found = self.source.fetch(file.source_path, num_bytes)
+            if found is None:
+                raise _missing(file)
+            entry, content = found
+            check_length(file.source_path, content, num_bytes)
+            observed = self._checked(file, entry, [_hashed(content, name) for name in self._algorithms(file, entry)])
+            meter.advance(len(content))
+            free = file.overwrite is not Overwrite.ALWAYS
+            for _ in range(_ATTEMPTS):
+                with self._writing(file, entry) as writing:
+                    writing.put(0, content)
+                    self._read_back(file, writing, len(content), observed, meter)
+                    meter.hold()
+                    try:
+                        _check_arrived(file, writing.complete(observed, exclusive=free), len(content))
+                    except FileExistsError:
+                        there = self.destination.look(file.destination_path)
+                    else:
+                        return _outcome(file, FileState.TRANSFERRED, len(content), observed)
+                if there is None:  # it has gone again
+                    continue
+                expected = observed or _hashed(content, DEFAULT_ALGORITHM)
+                if there.bytes == len(content) and expected == self._there(file, there, expected.algorithm, meter):
+                    return _outcome(file, FileState.SKIPPED, len(content), observed)
+                _check_replaceable(file)
+                free = False
+            raise TransientError(f"{file.destination_path}: something appears there and vanishes again")
 
     # Files of many parts
 
@@ -124,15 +105,17 @@ class Relay:
             return skipped
         before = meter.num_bytes
         try:
-            observed = self._streamed(file, entry, meter)
+            return self._streamed(file, entry, meter)
         except _LeftoverError:  # what an earlier run had left is not what it should be, and is gone now
             meter.num_bytes = before
-            observed = self._streamed(file, entry, meter)
-        return _outcome(file, FileState.TRANSFERRED, entry.bytes, observed)
+        try:
+            return self._streamed(file, entry, meter)
+        except _LeftoverError as error:
+            raise TransientError(f"{error}; what an earlier attempt has left there cannot be removed") from None
 
-    def _streamed(self, file: FileTransfer, entry: Entry, meter: Meter) -> Checksum | None:
+    def _streamed(self, file: FileTransfer, entry: Entry, meter: Meter) -> FileOutcome:
         with self._writing(file, entry) as writing:
-            checksums, recalled = self._pumped(file, entry, writing, meter)
+            checksums, recalled = self._pump(file, entry, writing).pumped(meter)
             try:
                 observed = self._checked(file, entry, checksums)
             except ProviderError as error:
@@ -141,60 +124,28 @@ class Relay:
                 raise
             if self.source.look(file.source_path) != entry:
                 raise SourceChangedError(f"{file.source_path}: the file changed while it was moved")
-            self._read_back(file, writing, entry.bytes, observed)
+            self._read_back(file, writing, entry.bytes, observed, meter)
             meter.hold()
             try:
-                writing.complete(observed, exclusive=file.overwrite is Overwrite.NEVER)
+                there = writing.complete(observed, exclusive=file.overwrite is Overwrite.NEVER)
             except FileExistsError as error:
-                raise TargetExistsError(file.destination_path, "a file appeared there") from error
-            return observed
+                # it may be this very file: a service that was asked twice, as its first answer was lost
+                if (skipped := self._skipped(file, entry, meter)) is not None:
+                    return skipped
+                raise TransientError(f"{file.destination_path}: something was there, and has gone") from error
+            _check_arrived(file, there, entry.bytes)
+            return _outcome(file, FileState.TRANSFERRED, entry.bytes, observed)
 
-    def _pumped(self, file: FileTransfer, entry: Entry, writing: Writing, meter: Meter) -> tuple[list[Checksum], bool]:
-        """Put all parts; give the content's checksums, and whether some of it was found in what was put before.
-
-        Several parts are read, and put, at once; they are hashed here, in their order. Each holds one buffer, from its
-        reading to the end of its putting; who holds none waits for one, so that nobody waits for another who waits.
-        """
-        hashers = {algorithm: new_hasher(algorithm) for algorithm in self._algorithms(file, entry)}
-        size, held, recalled = writing.part_bytes, 0, False
-        begun, num_parts = 0, max(1, -(-entry.bytes // size))
-        reads: deque[tuple[int, Future[tuple[bytes, bool]]]] = deque()
-        puts: deque[Future[None]] = deque()
-        try:
-            while begun < num_parts or reads or puts:
-                while begun < num_parts and len(reads) < _AHEAD and self.buffers.take(size, wait=held == 0):
-                    held += 1
-                    start, stop = begun * size, min((begun + 1) * size, entry.bytes)
-                    reads.append((begun, self.lines.submit(self._part, file, entry, writing, begun, start, stop)))
-                    begun += 1
-                while puts and (not reads or len(puts) >= _AHEAD or puts[0].done()):
-                    puts.popleft().result()
-                    self.buffers.give(size)
-                    held -= 1
-                if reads:
-                    number, read = reads.popleft()
-                    content, old = read.result()
-                    recalled |= old
-                    for hasher in hashers.values():
-                        hasher.update(content)
-                    meter.advance(len(content))
-                    if writing.in_order and puts:
-                        wait(puts)
-                    puts.append(self.lines.submit(_put, writing, number, content, old))
-        finally:
-            unfinished: list[Future[Any]] = [*puts, *(read for _, read in reads)]
-            wait([future for future in unfinished if not future.cancel()])
-            self.buffers.give(held * size)
-        return [Checksum(algorithm, hasher.hexdigest()) for algorithm, hasher in hashers.items()], recalled
-
-    def _part(
-        self, file: FileTransfer, entry: Entry, writing: Writing, number: int, start: int, stop: int
-    ) -> tuple[bytes, bool]:
-        """Give a part's content, and whether it was put before."""
-        content = writing.recall(number) if writing.checked else None
-        if content is not None and len(content) == stop - start:
-            return content, True
-        return self.source.read(file.source_path, entry, start, stop), False
+    def _pump(self, file: FileTransfer, entry: Entry, writing: Writing) -> Pump:
+        return Pump(
+            source=self.source,
+            path=file.source_path,
+            entry=entry,
+            writing=writing,
+            algorithms=self._algorithms(file, entry),
+            lines=self.lines,
+            buffers=self.buffers,
+        )
 
     # Copies inside a service
 
@@ -219,9 +170,10 @@ class Relay:
                 exclusive=file.overwrite is Overwrite.NEVER,
             )
         except FileExistsError as error:
-            raise TargetExistsError(file.destination_path, "a file appeared there") from error
-        if there.bytes != entry.bytes:
-            raise SizeMismatchError(file.destination_path, entry.bytes, there.bytes)
+            if (skipped := self._skipped(file, entry, meter)) is not None:
+                return skipped
+            raise TransientError(f"{file.destination_path}: something was there, and has gone") from error
+        _check_arrived(file, there, entry.bytes)
         meter.advance(there.bytes)
         return _outcome(file, FileState.TRANSFERRED, there.bytes, observed)
 
@@ -249,8 +201,11 @@ class Relay:
             return Checksum(algorithm, known)
         hasher = new_hasher(algorithm)
         for start in range(0, entry.bytes, storage.part_bytes):
-            hasher.update(storage.read(path, entry, start, min(start + storage.part_bytes, entry.bytes)))
             meter.advance(0)
+            stop = min(start + storage.part_bytes, entry.bytes)
+            content = storage.read(path, entry, start, stop)
+            check_length(path, content, stop - start)
+            hasher.update(content)
         return Checksum(algorithm, hasher.hexdigest())
 
     # Checks
@@ -271,13 +226,13 @@ class Relay:
         try:
             yield writing
         except (PermanentError, _LeftoverError):
-            writing.discard()
+            _tidied(file, writing.discard)
             raise
         except BaseException:
-            writing.leave()
+            _tidied(file, writing.leave)
             raise
         else:
-            writing.discard()
+            _tidied(file, writing.discard)
 
     def _algorithms(self, file: FileTransfer, entry: Entry) -> list[str]:
         """With what a content is hashed: the first is told; a second, where the source's service knows only that."""
@@ -307,16 +262,19 @@ class Relay:
                 )
         return observed
 
-    def _read_back(self, file: FileTransfer, writing: Writing, num_bytes: int, observed: Checksum | None) -> None:
+    def _read_back(
+        self, file: FileTransfer, writing: Writing, num_bytes: int, observed: Checksum | None, meter: Meter
+    ) -> None:
         """Compare what was put with what was read, where nobody else has."""
         if writing.checked or observed is None:
             return
         hasher = new_hasher(observed.algorithm)
         for number in range(-(-num_bytes // writing.part_bytes)):
+            meter.advance(0)
             hasher.update(writing.recall(number) or b"")
         if (found := hasher.hexdigest()) != observed.digest:
             # not the source is wrong, but what has arrived of it: another attempt may go better
-            writing.discard()
+            _tidied(file, writing.discard)
             raise TransientError(f"{file.destination_path}: {observed} was written, and {found} read back")
 
 
@@ -324,9 +282,21 @@ class _LeftoverError(Exception):
     """The content is wrong, and some of it was left by an earlier run: it may be that which is wrong."""
 
 
-def _put(writing: Writing, number: int, content: bytes, old: bool) -> None:
-    if not old and not writing.has(number, content):
-        writing.put(number, content)
+def _tidied(file: FileTransfer, tidy: Callable[[], None]) -> None:
+    """Litter is no reason to fail, nor to hide why a file has failed."""
+    try:
+        tidy()
+    except Exception:
+        logger.warning(
+            "what is left of a file could not be tidied up",
+            exc_info=True,
+            extra={"action": "move", "file_id": file.id},
+        )
+
+
+def _check_arrived(file: FileTransfer, there: Entry, num_bytes: int) -> None:
+    if there.bytes != num_bytes:
+        raise SizeMismatchError(file.destination_path, num_bytes, there.bytes)
 
 
 def _hashed(content: bytes, algorithm: str) -> Checksum:
