@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 
 from dts_fsm.endpoints.beneath import components, make_folder, open_folder, open_regular, open_root, open_source
 from dts_fsm.endpoints.durability import Durability
@@ -95,6 +97,8 @@ class ArrivalFolder(Folder):
     def __init__(self, root: str, name: str, *, durable: Durability) -> None:
         super().__init__(root, name)
         self._durable = durable is not Durability.NONE
+        self._lock = threading.Lock()
+        self._left: dict[str, dict[str, list[str]]] = {}  # parts of earlier runs, by folder and by what they begin with
 
     def write(self, path: str, *, num_bytes: int, operation: str, version: str) -> Writing:
         """See ``Storage``."""
@@ -105,10 +109,23 @@ class ArrivalFolder(Folder):
         finally:
             os.close(root)
         try:
-            return _Part(folder, name, num_bytes, operation, version, durable=self._durable)
+            part = _Part(folder, name, num_bytes, operation, version, durable=self._durable)
         except BaseException:
             os.close(folder)
             raise
+        part.supersede(self._left_of("/".join(parts), folder, operation, part.begins))
+        return part
+
+    def _left_of(self, path: str, folder: int, operation: str, begins: str) -> list[str]:
+        """Give the parts that earlier runs have left of one file; asked for the first time, all of the folder."""
+        with self._lock:
+            if path not in self._left:
+                left = self._left[path] = {}
+                with suppress(OSError):
+                    for name in os.listdir(folder):
+                        if name.startswith(part_prefix(operation)):
+                            left.setdefault(name[: len(begins)], []).append(name)
+            return self._left[path].pop(begins, [])
 
     def clear(self, paths: Collection[str], operation: str) -> None:
         """See ``Storage``."""
@@ -131,7 +148,11 @@ class _Part:
     """A file that is being written beside its target; who has it holds a lock on it.
 
     Its name says what belongs in it, so that the next run of the same move finds it and goes on after the last whole
-    part: a killed process leaves no hole, as the parts come in their order.
+    part: a killed process leaves no hole, as the parts come in their order. A power cut can: parts from before the
+    machine was started are not gone on with.
+
+    Attributes:
+        begins: how the names of all parts of this file begin.
     """
 
     in_order = True
@@ -140,11 +161,11 @@ class _Part:
 
     def __init__(self, folder: int, name: str, num_bytes: int, operation: str, version: str, *, durable: bool) -> None:
         self._folder, self._name, self._durable = folder, name, durable
-        content = hashlib.sha256(f"{name}\0{num_bytes}\0{version}".encode("utf-8", "surrogateescape")).hexdigest()
-        self._part = f"{part_prefix(operation)}{content[:24]}.part"
+        self.begins = f"{part_prefix(operation)}{_digest(name)}-"
+        self._part = f"{self.begins}{_digest(f'{num_bytes} {_BOOT} {version}')}.part"
         fd = self._locked(self._part) if version else None
         if fd is None:  # a forgotten run is still at work
-            self._part = f"{part_prefix(operation)}{secrets.token_hex(12)}.part"
+            self._part = f"{self.begins}{secrets.token_hex(12)}.part"
             fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=folder)
         self._fd: int | None = fd
         num_bytes = os.fstat(fd).st_size
@@ -163,6 +184,13 @@ class _Part:
             pass
         os.close(fd)
         return None
+
+    def supersede(self, parts: list[str]) -> None:
+        """Nothing is left of these, unless one is this: a forgotten run that writes to them will not complete them."""
+        for part in parts:
+            if part != self._part and self._fd is not None:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=self._folder)
 
     def has(self, number: int, content: bytes) -> bool:  # noqa: ARG002 - the contract's
         """What was put before was recalled; see ``Writing``."""
@@ -212,6 +240,21 @@ class _Part:
                 if (there.st_dev, there.st_ino) == _identity(os.fstat(self._fd))[:2]:
                     os.unlink(self._part, dir_fd=self._folder)
         self.leave()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _boot() -> str:
+    """Text that is another after each start of the machine, or of this process where nothing better is known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return secrets.token_hex(8)
+
+
+_BOOT = _boot()
 
 
 def _entry(status: os.stat_result) -> Entry:
