@@ -16,6 +16,9 @@ from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.testing.endpoint_pair import EndpointPair
 from dts_fsm.testing.endpoint_suite import EndpointSuite
 from tests.servers.ftp import PASSWORD, FtpServer, ftp_server  # noqa: F401 - a fixture
+from tests.servers.webdav import PASSWORD as WEBDAV_PASSWORD
+from tests.servers.webdav import USER as WEBDAV_USER
+from tests.servers.webdav import WebdavServer, webdav_server  # noqa: F401 - a fixture
 
 
 class Place:
@@ -54,6 +57,16 @@ def ftp(server: FtpServer) -> Place:
     (server.folder / name).mkdir()
     options = {**server.options, "password": Secret(PASSWORD)}
     endpoint = FsspecEndpoint(protocol="ftp", root=f"/{name}", storage_options=options, name="ftp", part_bytes=70_000)
+    return Place(endpoint, server.folder / name)
+
+
+def webdav(server: WebdavServer) -> Place:
+    name = uuid4().hex
+    (server.folder / name).mkdir()
+    options = {"base_url": server.url, "auth": (WEBDAV_USER, Secret(WEBDAV_PASSWORD))}
+    endpoint = FsspecEndpoint(
+        protocol="webdav", root=f"/{name}", storage_options=options, name="webdav", part_bytes=70_000
+    )
     return Place(endpoint, server.folder / name)
 
 
@@ -103,3 +116,15 @@ class TestFromMemoryToMemory(EndpointSuite):
     @pytest.fixture
     def pair(self) -> Iterator[EndpointPair]:
         yield from pair_of(memory(), memory())
+
+
+class TestFromWebdavToWebdav(EndpointSuite):
+    @pytest.fixture
+    def pair(self, webdav_server: WebdavServer) -> Iterator[EndpointPair]:  # noqa: F811
+        yield from pair_of(webdav(webdav_server), webdav(webdav_server))
+
+
+class TestFromFtpToMemory(EndpointSuite):
+    @pytest.fixture
+    def pair(self, ftp_server: FtpServer) -> Iterator[EndpointPair]:  # noqa: F811
+        yield from pair_of(ftp(ftp_server), memory())

@@ -15,6 +15,7 @@ def main(folder: str, user: str, password: str) -> None:
     parent = os.getppid()
     FTPHandler.authorizer = DummyAuthorizer()
     FTPHandler.authorizer.add_user(user, password, folder, perm="elradfmwMT")
+    FTPHandler.auth_failed_timeout = 0
     server = FTPServer(("127.0.0.1", 0), FTPHandler)
     sys.stdout.write(f"{server.socket.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -19,6 +19,9 @@ _IDLE_S = 20.0
 _HARMLESS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """Answers of a service, after which a connection is as good as before."""
 
+_CONNECTIONS = ("ftp", "client", "http")
+"""Where drivers, or their clients, have what is to be closed: those of FTP, SFTP and WebDAV."""
+
 
 class Drivers:
     """File systems of one protocol. Those that are not safe for threads are lent to one call, or writing, at a time.
@@ -53,32 +56,58 @@ class Drivers:
         except _HARMLESS:
             self.give_back(driver)
             raise
+        except BaseException:
+            self.drop(driver)
+            raise
         # The driver of FTP connects anew by itself, and then leaves out to protect what it transfers by TLS.
         if getattr(driver, "ftp", None) is connection:
             self.give_back(driver)
+        else:
+            self.drop(driver)
 
     def take(self) -> AbstractFileSystem:
         """Give a file system that nobody else uses until it is given back, unless it is safe for threads."""
-        with self._lock:
-            since = time.monotonic() - _IDLE_S
-            self._idle = [(driver, at) for driver, at in self._idle if self._shared or at >= since]
-            if self._idle:
-                return self._idle[-1][0] if self._shared else self._idle.pop()[0]
+        stale: list[AbstractFileSystem] = []
+        try:
+            with self._lock:
+                if self._shared and self._idle:
+                    return self._idle[0][0]
+                since = time.monotonic() - _IDLE_S
+                while self._idle:
+                    driver, at = self._idle.pop()
+                    if at >= since:
+                        return driver
+                    stale.append(driver)
+        finally:
+            for driver in stale:
+                self.drop(driver)
         driver = self._kind(**self._options, skip_instance_cache=True)
         if self._shared:
             self.give_back(driver)
         return driver
 
     def give_back(self, driver: AbstractFileSystem) -> None:
-        """Others may have it; one that has failed is not given back."""
+        """Others may have it."""
         with self._lock:
             if not self._shared or not self._idle:
                 self._idle.append((driver, time.monotonic()))
 
+    def drop(self, driver: AbstractFileSystem) -> None:
+        """Nobody has it any more, and what it has open is closed where it is known how."""
+        if self._shared:
+            return
+        client = getattr(driver, "client", None)
+        for holder in (driver, client):
+            for name in _CONNECTIONS:
+                with suppress(Exception):
+                    getattr(holder, name).close()
+
     def close(self) -> None:
         """Nothing that is idle stays open. More can be had after that. Idempotent."""
         with self._lock:
-            self._idle.clear()
+            idle, self._idle = self._idle, []
+        for driver, _ in idle:
+            self.drop(driver)
 
     def stripped(self, path: str) -> str:
         """Give the path as the driver writes it."""

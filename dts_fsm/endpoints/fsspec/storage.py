@@ -90,6 +90,10 @@ class FsspecStorage:
                 there = _entry(path, found(driver, full))
         except FileNotFoundError:
             raise SourceChangedError(f"{path}: the file has gone") from None
+        except PermanentError:
+            if self.look(path) is None:  # some drivers remember what there was, and do not say that it has gone
+                raise SourceChangedError(f"{path}: the file has gone") from None
+            raise
         if there != entry:
             raise SourceChangedError(f"{path}: the file changed while it was read")
         if len(content) > stop - start:
@@ -247,6 +251,8 @@ class _Arriving:
         """See ``Writing``."""
         if self._stream is not None:
             abandon(self._stream)
+        if self._driver is not None:
+            self._storage.drivers.drop(self._driver)
         self._stream, self._driver, self._next = None, None, -1
         if self._is_there:
             self._is_there = False
