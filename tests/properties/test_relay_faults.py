@@ -40,6 +40,7 @@ class Trouble:
     fault: Callable[[], Exception] = FAULTS[0]
     after: bool = False
     num_calls: int = 0
+    then: Callable[[], object] | None = None  # is called instead of failing
     lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def call(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -47,11 +48,16 @@ class Trouble:
             hit = self.num_calls == self.at
             self.num_calls += 1
         if hit and not self.after:
-            raise self.fault()
+            self.strike()
         result = work(*args, **kwargs)
-        if hit:
-            raise self.fault()
+        if hit and self.after:
+            self.strike()
         return result
+
+    def strike(self) -> None:
+        if self.then is None:
+            raise self.fault()
+        self.then()
 
 
 class Troubled:
@@ -92,6 +98,7 @@ class Scene:
     kind: str
     trouble: Trouble
     where: str
+    canceling: bool = False
     source: MemoryStorage = attrs.field(factory=lambda: MemoryStorage(name="source"))
     destination: MemoryStorage = attrs.field(init=False)
 
@@ -113,6 +120,8 @@ class Scene:
             self.destination.twin = source
         here, there = MemoryEndpoint(source, workers=1), MemoryEndpoint(destination, workers=1)
         try:
+            if self.canceling:
+                self.trouble.then = lambda: here.cancel(OPERATION)
             handle = here.transfer(there, files, operation_id=OPERATION)
             return wait_for_end(here, handle, timeout_s=20)
         finally:
@@ -185,5 +194,46 @@ def test_a_call_that_fails_at_any_point_harms_no_file_and_the_move_ends_well_whe
     assert there == {"delivered/a": before if kept else content, "delivered/b": b"another"}
     assert again.code is (OperationCode.FAILED if kept else OperationCode.SUCCEEDED), again
 
+    scene.clear(files)
+    assert scene.destination.parts == {}
+
+
+@settings(max_examples=200)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    where=st.sampled_from(["source", "destination"]),
+    num_bytes=st.sampled_from([0, 1, 1000, 6500]),
+    old=st.sampled_from([None, b"old"]),
+    share=st.integers(0, 999),
+    after=st.booleans(),
+)
+def test_a_move_that_is_canceled_at_any_call_ends_and_what_it_says_is_so(
+    kind: str, where: str, num_bytes: int, old: bytes | None, share: int, after: bool
+) -> None:
+    content = bytes(i % 251 for i in range(num_bytes))
+    files = [file_of("a", content), file_of("b", b"another")]
+
+    def scene_with(trouble: Trouble, *, canceling: bool) -> Scene:
+        scene = Scene(kind, trouble, where, canceling)
+        scene.source.files |= {"a": content, "b": b"another"}
+        if old is not None:
+            scene.destination.files["delivered/a"] = old
+        return scene
+
+    quiet = scene_with(Trouble(), canceling=False)
+    quiet.moved(files)
+    scene = scene_with(Trouble(quiet.trouble.num_calls * share // 1000, after=after), canceling=True)
+
+    status = scene.moved(files)
+
+    there = scene.destination.files
+    assert status.code in (OperationCode.CANCELED, OperationCode.SUCCEEDED), status
+    assert there.get("delivered/a") in (old, content)
+    arrived = {outcome.id for outcome in status.files}
+    assert all(there[f"delivered/{id_[-1]}"] == (content if id_ == "id of a" else b"another") for id_ in arrived)
+
+    scene.canceling, scene.trouble.at = False, -1
+    assert scene.moved(files).code is OperationCode.SUCCEEDED
+    assert there == {"delivered/a": content, "delivered/b": b"another"}
     scene.clear(files)
     assert scene.destination.parts == {}

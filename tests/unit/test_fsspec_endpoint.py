@@ -38,6 +38,8 @@ from dts_fsm.records import Descriptor, OperationCode, OperationStatus, Overwrit
 from dts_fsm.registry import build_endpoints
 from dts_fsm.testing.endpoint_pair import file_of, wait_for_end
 from tests.servers.ftp import PASSWORD, FtpServer, ftp_server, running  # noqa: F401 - a fixture
+from tests.servers.webdav import PASSWORD as WEBDAV_PASSWORD
+from tests.servers.webdav import USER, WebdavServer, webdav_server  # noqa: F401 - a fixture
 
 NO_SECRETS = Redactor()
 
@@ -278,6 +280,23 @@ class TestFtp:
         with pytest.raises(Exception, match="has gone"):
             storage.read(name, entry, 10, 20)
         endpoint.close()
+
+
+def test_a_file_that_appears_on_webdav_in_the_last_instant_is_not_overwritten(
+    webdav_server: WebdavServer,  # noqa: F811
+) -> None:
+    options = {"base_url": webdav_server.url, "auth": (USER, Secret(WEBDAV_PASSWORD))}
+    endpoint = FsspecEndpoint(protocol="webdav", storage_options=options)
+    storage = endpoint.storage(arriving=True)
+    part, target = (webdav_server.folder / name for name in ("a part", "a target"))
+    part.write_bytes(b"new")
+    target.write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        storage.rename("a target", "/a part", "/a target", exclusive=True)
+    assert target.read_bytes() == b"old"
+    storage.rename("a target", "/a part", "/a target", exclusive=False)
+    assert (target.read_bytes(), part.exists()) == (b"new", False)
+    endpoint.close()
 
 
 def killed_move(direction: str, here: str, root: str, port: int, num_bytes: int, operation: UUID) -> None:
