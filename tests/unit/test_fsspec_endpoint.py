@@ -28,6 +28,7 @@ from dts_fsm.endpoints.fsspec.faults import translated
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.errors import (
     InvalidEndpointConfigError,
+    InvalidProviderError,
     PermanentError,
     TransientError,
     UnauthorizedError,
@@ -35,7 +36,7 @@ from dts_fsm.errors import (
     UnsafePathError,
 )
 from dts_fsm.records import Descriptor, OperationCode, OperationStatus, Overwrite
-from dts_fsm.registry import build_endpoints
+from dts_fsm.registry import build_endpoints, endpoint_factory
 from dts_fsm.testing.endpoint_pair import file_of, wait_for_end
 from tests.servers.ftp import PASSWORD, FtpServer, ftp_server, running  # noqa: F401 - a fixture
 from tests.servers.webdav import PASSWORD as WEBDAV_PASSWORD
@@ -134,6 +135,13 @@ class TestConfiguration:
         with pytest.raises(InvalidEndpointConfigError) as caught:
             FsspecEndpoint.from_config(config(credential, protocol=protocol, storage_options=options))
         assert caught.value.key == f"endpoints.archive.{key}"
+
+    def test_without_the_package_it_is_said_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in sys.modules if name.startswith("dts_fsm.endpoints.fsspec")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "fsspec", None)
+        with pytest.raises(InvalidProviderError, match=r"pip install 'dts-fsm\[fsspec\]'"):
+            endpoint_factory("fsspec")
 
 
 class TestFtp:

@@ -15,8 +15,8 @@ import pytest
 from dts_fsm.endpoints.batches import CanceledError, Meter
 from dts_fsm.endpoints.outcomes import failure
 from dts_fsm.endpoints.streaming import Buffers, Entry, Lines, Relay, Writing
-from dts_fsm.errors import PermanentError, TransientError, UnauthorizedError
-from dts_fsm.records import FileOutcome, FileState, OperationCode, OperationStatus, Overwrite
+from dts_fsm.errors import ChecksumMismatchError, PermanentError, TransientError, UnauthorizedError
+from dts_fsm.records import Checksum, FileOutcome, FileState, OperationCode, OperationStatus, Overwrite
 from dts_fsm.testing.endpoint_pair import checksum, file_of, wait_for_end
 from dts_fsm.testing.memory import MemoryEndpoint, MemoryStorage
 
@@ -233,8 +233,9 @@ def test_the_checksum_is_that_of_the_bytes_whatever_the_service_says_of_it(lines
             return super().read(path, attrs.evolve(entry, checksums={}), start, stop)
 
     relay = relay_of(Liar(files={"a": CONTENT}), another(), lines)
-    outcome = relay.move(attrs.evolve(FILE, hash=None), Meter())
-    assert str(checksum(CONTENT)) == outcome.observed_hash
+    with pytest.raises(ChecksumMismatchError):
+        relay.move(attrs.evolve(FILE, hash=Checksum("sha256", "0" * 64)), Meter())
+    assert str(checksum(CONTENT)) == relay.move(FILE, Meter()).observed_hash
 
 
 def test_what_arrived_otherwise_than_it_was_sent_is_noticed_by_reading_it_back() -> None:
