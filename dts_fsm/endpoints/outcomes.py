@@ -32,7 +32,6 @@ class TargetExistsError(PermanentError):
 
 
 _REASONS: tuple[tuple[type[ProviderError | UnauthorizedError], str, bool], ...] = (
-    (PermanentError, "error", False),  # where nothing below says more
     (SourceMissingError, "not found", False),
     (TargetExistsError, "exists", False),
     (UnsafePathError, "unsafe path", False),
