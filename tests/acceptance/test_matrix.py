@@ -16,12 +16,13 @@ import yaml
 from dts_fsm.databases.scan import update_catalog
 from dts_fsm.testing import ORCID
 from tests.acceptance.conftest import ROOT
-from tests.acceptance.matrix.places import Place, bucket, digests_of, local, tree, web
+from tests.acceptance.matrix.places import Place, bucket, digests_of, ftp, local, tree, web
 from tests.conftest import GENOMES
+from tests.servers.ftp import ftp_server  # noqa: F401 - a fixture
 
 _LARGE_MIB = 200
-_SOURCES = ("local", "s3", "sftp", "http")
-_DESTINATIONS = ("local", "s3", "sftp")
+_SOURCES = ("local", "s3", "sftp", "http", "fsspec")
+_DESTINATIONS = ("local", "s3", "sftp", "fsspec")
 
 Made = Callable[[str, str], Place]
 
@@ -54,6 +55,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
             return bucket(request.getfixturevalue("s3_server"))
         if kind == "sftp":
             return tree(request.getfixturevalue("sftp_server"))
+        if kind == "fsspec":
+            return ftp(request.getfixturevalue("ftp_server"))
         return web(request.getfixturevalue("nginx"))
 
     return made
@@ -89,6 +92,8 @@ def test_a_transfer_that_is_killed_in_the_middle_is_finished_by_the_next_process
             "archive": {"provider": "bucket" if destination == "s3" else "catalog", "endpoint": "archive", **known},
         },
     }
+    if destination == "fsspec":  # it receives alone: there is nothing in its catalog
+        parts["databases"]["archive"]["catalog"] = str(tmp_path / "nothing.json")
     config = tmp_path / "dts.yaml"
     config.write_text(yaml.safe_dump(parts), encoding="utf-8")
     expected = {path: digest for path, digest in digests_of(payload).items() if path != catalog.name}

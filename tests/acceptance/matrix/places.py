@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import attrs
 
+from tests.servers.ftp import PASSWORD, FtpServer
 from tests.servers.nginx import Nginx
 from tests.servers.s3 import S3Server
 from tests.servers.sftp import SftpServer
@@ -74,6 +75,19 @@ def tree(server: SftpServer) -> Place:
         shutil.copytree(source, folder, dirs_exist_ok=True)
 
     config = {"provider": "sftp", "root": str(folder), **given.options}
+    return Place(config=config, put=put, digests=lambda: digests_of(folder))
+
+
+def ftp(server: FtpServer) -> Place:
+    """A folder of an FTP server, by its driver of fsspec."""
+    folder = server.folder / uuid4().hex
+    folder.mkdir()
+
+    def put(source: Path) -> None:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    options = {**server.options, "password": PASSWORD}
+    config = {"provider": "fsspec", "protocol": "ftp", "root": f"/{folder.name}", "storage_options": options}
     return Place(config=config, put=put, digests=lambda: digests_of(folder))
 
 
