@@ -21,6 +21,7 @@ pytest.register_assert_rewrite(
     "tests.strategies",
 )
 
+from dts_fsm.endpoints.streaming import batch  # noqa: E402
 from dts_fsm.testing import Rig  # noqa: E402 - the suites must be registered before anything imports them
 from tests.servers.nginx import nginx  # noqa: E402, F401 - a server for all who ask for it
 from tests.servers.s3 import s3_server  # noqa: E402, F401 - a server for all who ask for it
@@ -47,6 +48,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
 def genomes() -> Path:
     """The folder of real genome files."""
     return GENOMES
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults that may pass are tried as often as ever, without waiting in between."""
+    monkeypatch.setattr(batch, "_PAUSES_S", (0.0, 0.0))
 
 
 @pytest.fixture

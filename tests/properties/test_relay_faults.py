@@ -6,13 +6,14 @@ import errno
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dts_fsm.endpoints.streaming import Storage, Writing
+from dts_fsm.endpoints.streaming import Storage, Writing, batch
 from dts_fsm.errors import PermanentError, SourceChangedError, TransientError, UnauthorizedError
 from dts_fsm.records import FileState, OperationCode, OperationStatus, Overwrite
 from dts_fsm.testing.endpoint_pair import checksum, file_of, wait_for_end
@@ -144,6 +145,7 @@ class Scene:
     share=st.integers(0, 999),
     fault=st.sampled_from(FAULTS),
     after=st.booleans(),
+    pauses_s=st.sampled_from([(), (0.0, 0.0)]),
 )
 def test_a_call_that_fails_at_any_point_harms_no_file_and_the_move_ends_well_when_it_is_made_again(
     kind: str,
@@ -155,6 +157,7 @@ def test_a_call_that_fails_at_any_point_harms_no_file_and_the_move_ends_well_whe
     share: int,
     fault: Callable[[], Exception],
     after: bool,
+    pauses_s: tuple[float, ...],
 ) -> None:
     content = bytes(i % 251 for i in range(num_bytes))
     before = content if old == b"same" else old
@@ -173,7 +176,8 @@ def test_a_call_that_fails_at_any_point_harms_no_file_and_the_move_ends_well_whe
     quiet.moved(files)
     scene = scene_with(Trouble(quiet.trouble.num_calls * share // 1000, fault, after))
 
-    status = scene.moved(files)
+    with mock.patch.object(batch, "_PAUSES_S", pauses_s):
+        status = scene.moved(files)
 
     there = scene.destination.files
     assert there.get("delivered/a") in (before, content)

@@ -238,6 +238,7 @@ class TestFtp:
         assert (last / "delivered/a").read_bytes() == content
         assert list(last.rglob("*.part")) == []
 
+    @pytest.mark.usefixtures("no_pauses")
     def test_what_a_server_stored_otherwise_is_noticed_by_reading_it_back(
         self,
         tmp_path: Path,

@@ -269,6 +269,7 @@ class TestLargeFiles:
         assert (outcome.state, outcome.transient, arrived(archive)) == (FileState.FAILED, False, None)
 
 
+@pytest.mark.usefixtures("no_pauses")
 class TestDigests:
     @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
     @pytest.mark.parametrize("field", ["Repr-Digest", "Digest", "Content-Digest"])
