@@ -14,7 +14,7 @@ from pathlib import Path
 from dts_fsm.endpoints.beneath import components, make_folder, open_folder, open_regular, open_root, open_source
 from dts_fsm.endpoints.durability import Durability
 from dts_fsm.endpoints.moving import rename_to_nothing
-from dts_fsm.endpoints.parts import clear, part_prefix
+from dts_fsm.endpoints.parts import clear, part_begins, part_prefix
 from dts_fsm.endpoints.streaming import Entry, Storage, Writing
 from dts_fsm.errors import PermanentError, SizeMismatchError, SourceChangedError
 from dts_fsm.records import Checksum
@@ -161,7 +161,7 @@ class _Part:
 
     def __init__(self, folder: int, name: str, num_bytes: int, operation: str, version: str, *, durable: bool) -> None:
         self._folder, self._name, self._durable = folder, name, durable
-        self.begins = f"{part_prefix(operation)}{_digest(name)}-"
+        self.begins = part_begins(operation, name)
         self._part = f"{self.begins}{_digest(f'{num_bytes} {_BOOT} {version}')}.part"
         fd = self._locked(self._part) if version else None
         if fd is None:  # a forgotten run is still at work

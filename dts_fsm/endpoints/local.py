@@ -18,6 +18,7 @@ from dts_fsm.endpoints.endpoint import MovingEndpoint
 from dts_fsm.endpoints.folder import ArrivalFolder, Folder
 from dts_fsm.endpoints.jobs import Portion, Submit
 from dts_fsm.endpoints.moving import move_batch
+from dts_fsm.endpoints.parts import clear_folders
 from dts_fsm.endpoints.streaming import Storage
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, TransientError, UnsafePathError
 from dts_fsm.records import Descriptor, FileTransfer
@@ -161,6 +162,9 @@ class LocalEndpoint(MovingEndpoint):
             return work, lambda batch, _meter: executor.submit(move_batch, batch)
         pool = self._threads()
         return work, lambda batch, meter: pool.submit(partial(move_batch, batch), meter)
+
+    def _clear(self, files: Sequence[FileTransfer], operation_id: UUID) -> None:
+        clear_folders(self._root, [file.destination_path for file in files], operation_id.hex)
 
 
 def _is_staged(sources: Sources, descriptor: Descriptor) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -120,16 +121,22 @@ class FsspecStorage:
         if (folder, operation) not in self._prepared:
             with self.lent(path) as driver:
                 make_folders(driver, self._root, parts)
-                self._sweep(driver, folder, operation, before=self._attempt)
+                self._remove(driver, folder, operation, lambda name: name < self._attempt)
             self._prepared.add((folder, operation))
-        part = f"{folder}/{_prefix(operation)}{self._attempt}-{secrets.token_hex(8)}.part"
+        part = f"{folder}/{_prefix(operation)}{self._attempt}-{_digest(path)}-{secrets.token_hex(8)}.part"
         return _Arriving(self, path, self.drivers.stripped(part), target, num_bytes)
 
     def clear(self, paths: Collection[str], operation: str) -> None:
         """See ``Storage``."""
+        unwanted = {_digest(path) for path in paths}
         for folder in {normal_path(path).rpartition("/")[0] for path in paths}:
             with suppress(Exception), self.lent(folder) as driver:
-                self._sweep(driver, f"{self._root}/{folder}" if folder else self._root, operation)
+                self._remove(
+                    driver,
+                    f"{self._root}/{folder}" if folder else self._root,
+                    operation,
+                    lambda name: name.partition("-")[2].partition("-")[0] in unwanted,
+                )
 
     def can_copy(self, source: Storage) -> bool:  # noqa: ARG002 - the contract's
         """Never: fsspec has no copies between file systems but through this machine."""
@@ -174,12 +181,16 @@ class FsspecStorage:
                 f"{self.name}: {path}: the service does not rename a file onto another: remove the one that is there"
             ) from error
 
-    def _sweep(self, driver: AbstractFileSystem, folder: str, operation: str, *, before: str | None = None) -> None:
-        """No parts of the operation are in the folder, or none of earlier runs; what cannot be removed stays."""
+    def _remove(self, driver: AbstractFileSystem, folder: str, operation: str, unwanted: Callable[[str], bool]) -> None:
+        """Of the parts of the operation in a folder those are gone that are unwanted; what cannot be removed stays.
+
+        Args:
+            unwanted: is asked with what follows the operation in a part's name.
+        """
         prefix = _prefix(operation)
         with suppress(Exception):  # litter is no reason to fail
             for name in names(driver, folder):
-                if name.startswith(prefix) and (before is None or name[len(prefix) :] < before):
+                if name.startswith(prefix) and unwanted(name[len(prefix) :]):
                     with suppress(Exception):
                         driver.rm_file(f"{folder}/{name}")
 
@@ -281,6 +292,10 @@ class _Arriving:
 def _prefix(operation: str) -> str:
     """How the names of unfinished files begin; without a dot, for some servers list no names that begin with one."""
     return f"dts-{operation}-"
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(normal_path(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _entry(path: str, info: Mapping[str, Any]) -> Entry:
