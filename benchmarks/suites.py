@@ -13,6 +13,7 @@ from benchmarks import child, control_plane, growth
 from benchmarks.data_plane import copies
 from benchmarks.object_stores import s3
 from benchmarks.report import Line, Runs
+from benchmarks.sftp_servers import sftp
 from benchmarks.web_servers import http
 
 
@@ -73,6 +74,7 @@ SUITES: Mapping[str, Callable[[Bench], list[Line]]] = {
     "copies": copies,
     "s3": s3,
     "http": http,
+    "sftp": sftp,
     "starts": control_plane.starts,
     "live": control_plane.live,
     "transfers": control_plane.transfers,

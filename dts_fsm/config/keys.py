@@ -124,6 +124,7 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
         "known_hosts": Kind.PATH,
         "private_key": Kind.PATH,
         "durable": Kind.FLAG,
+        "read_back": Kind.FLAG,
         "connect_timeout_s": Kind.NUMBER,
         "call_timeout_s": Kind.NUMBER,
         "workers": Kind.COUNT,

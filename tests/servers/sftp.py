@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -51,17 +52,19 @@ class SftpServer:
     known_hosts: Path
     key: Path
 
-    def config(self, root: Path, **options: Any) -> EndpointConfig:
-        """Give a section of a configuration."""
-        given = {
+    def options(self) -> dict[str, Any]:
+        """Give what an endpoint must be told."""
+        return {
             "host": "127.0.0.1",
             "port": self.port,
             "user": getpass.getuser(),
             "known_hosts": str(self.known_hosts),
             "private_key": str(self.key),
-            **options,
         }
-        return EndpointConfig(key="tree", provider="sftp", root=str(root), options=given)
+
+    def config(self, root: Path, **options: Any) -> EndpointConfig:
+        """Give a section of a configuration."""
+        return EndpointConfig(key="tree", provider="sftp", root=str(root), options={**self.options(), **options})
 
     def folder(self) -> Path:
         """Give a new folder of the server's."""
@@ -74,12 +77,11 @@ class SftpServer:
         return SftpEndpoint.from_config(self.config(root, **options))
 
 
-@pytest.fixture(scope="session")
-def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    """A server that runs until the tests end."""
+@contextmanager
+def serving_trees(folder: Path) -> Iterator[SftpServer]:
+    """A server that runs until the context ends, and has its own files in this folder."""
     sshd = program("sshd", "apt-get install openssh-server")
     keygen = program("ssh-keygen", "apt-get install openssh-client")
-    folder = tmp_path_factory.mktemp("sshd")
     for name in ("host_key", "key"):
         subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     if os.geteuid() == 0:
@@ -96,3 +98,10 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer
 
     with running([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], folder=folder, ready=answers):
         yield SftpServer(files=folder / "files", port=port, known_hosts=folder / "known_hosts", key=folder / "key")
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    """A server that runs until the tests end."""
+    with serving_trees(tmp_path_factory.mktemp("sshd")) as server:
+        yield server

@@ -15,6 +15,7 @@ SUITES = {
     "copies": ["copying 4 files of 1 MiB", "copying 3 files of 4 KiB", "copying 200 files of 0.0156 MiB at once"],
     "s3": ["one file of 1 MiB and a bucket", "3 files of 4 KiB and a bucket"],
     "http": ["one file of 1 MiB from a web server"],
+    "sftp": ["one file of 1 MiB and an SFTP server", "3 files of 4 KiB and an SFTP server"],
     "starts": ["starting"],
     "live": ["100 and 1,000 live transfers, of which 5 are due"],
     "transfers": ["1 and 2 transfers of 3 files through fakes that end at once, durable"],

@@ -19,7 +19,8 @@ import pytest
 from dts_fsm.config import Credential, EndpointConfig, Secret
 from dts_fsm.endpoints.local import LocalEndpoint
 from dts_fsm.endpoints.sftp.endpoint import SftpEndpoint
-from dts_fsm.endpoints.sftp.storage import PART_BYTES, SftpTree
+from dts_fsm.endpoints.sftp.storage import SftpTree, _part_name
+from dts_fsm.endpoints.sftp.writing import PART_BYTES
 from dts_fsm.errors import InvalidEndpointConfigError, PermanentError, TransientError, UnsafePathError
 from dts_fsm.records import Descriptor, FileOutcome, FileState, OperationCode
 from dts_fsm.testing.endpoint_pair import file_of, wait_for_end
@@ -244,11 +245,11 @@ class TestInterruptions:
         assert proxy.num_bytes < len(LARGE) + put_again + PART_BYTES // 2
         there.close()
 
-    def test_what_was_spoilt_on_its_way_is_noticed_and_put_again(
-        self, there: SftpEndpoint, here: LocalEndpoint, root: Path
+    def test_what_the_server_keeps_otherwise_is_noticed_where_it_is_read_back_and_put_again(
+        self, sftp_server: SftpServer, here: LocalEndpoint, root: Path
     ) -> None:
         (Path(here.root) / "a").write_bytes(LARGE)
-        operation = uuid4()
+        there, operation = sftp_server.endpoint(root, read_back=True), uuid4()
         spoilt = threading.Event()
 
         def spoil() -> None:
@@ -270,6 +271,55 @@ class TestInterruptions:
         assert outcome.state is FileState.TRANSFERRED, outcome
         assert (root / "delivered" / "a").read_bytes() == LARGE
         assert list(root.rglob("*.part")) == []
+        assert moved(here, there, "a", LARGE).state is FileState.SKIPPED
+        (Path(here.root) / "b").write_bytes(b"small")
+        assert moved(here, there, "b", b"small").state is FileState.TRANSFERRED
+        assert (root / "delivered" / "b").read_bytes() == b"small"
+        there.close()
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_parts_that_an_earlier_run_has_left_are_always_read_back(
+        self, there: SftpEndpoint, here: LocalEndpoint, root: Path, known: bool
+    ) -> None:
+        (Path(here.root) / "a").write_bytes(LARGE)
+        operation, found = uuid4(), here.storage(arriving=False).look("a")
+        assert found is not None
+        writing = tree(there).write("delivered/a", num_bytes=len(LARGE), operation=operation.hex, version=found.version)
+        for number in range(3):
+            writing.put(number, LARGE[number * PART_BYTES : (number + 1) * PART_BYTES])
+        writing.leave()
+        (part,) = root.rglob("*.part")
+        with part.open("r+b") as file:
+            file.write(bytes(1000))  # as after a power cut
+        moving = file_of("a", LARGE) if known else file_of("a", LARGE, hash=None)
+        here.transfer(there, [moving], operation_id=operation)
+        (outcome,) = wait_for_end(here, operation).files
+        assert outcome.state is FileState.TRANSFERRED, outcome
+        assert (root / "delivered" / "a").read_bytes() == LARGE
+        assert list(root.rglob("*.part")) == []
+
+    def test_a_small_file_goes_through_no_link_under_the_name_that_it_has_meanwhile(
+        self, there: SftpEndpoint, root: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "elsewhere").write_text("another's")
+        writing = tree(there).write("a", num_bytes=5, operation="1" * 32, version="1")
+        (root / _part_name("a", num_bytes=5, operation="1" * 32, version="1").decode()).symlink_to(
+            tmp_path / "elsewhere"
+        )
+        writing.put(0, b"small")
+        writing.complete(None, exclusive=True)
+        assert ((tmp_path / "elsewhere").read_text(), os.listdir(root)) == ("another's", ["a"])
+        assert ((root / "a").is_symlink(), (root / "a").read_bytes()) == (False, b"small")
+
+    def test_of_a_small_file_that_must_not_replace_another_nothing_is_left(
+        self, there: SftpEndpoint, root: Path
+    ) -> None:
+        (root / "a").write_text("another's")
+        writing = tree(there).write("a", num_bytes=5, operation="1" * 32, version="1")
+        writing.put(0, b"small")
+        with pytest.raises(FileExistsError):
+            writing.complete(None, exclusive=True)
+        assert (os.listdir(root), (root / "a").read_text()) == (["a"], "another's")
 
     def test_a_canceled_move_leaves_nothing_after_it_was_cleared(
         self, there: SftpEndpoint, here: LocalEndpoint, root: Path
@@ -293,7 +343,7 @@ class TestInterruptions:
         with pytest.raises(Exception, match="the file changed while it was read"):
             storage.read("a", entry, 0, 7)
         (root / "a").unlink()
-        with pytest.raises(Exception, match="the file has gone"):
+        with pytest.raises(Exception, match="the file changed while it was read"):
             storage.read("a", entry, 0, 7)
 
     def test_the_server_copies_by_itself(self, sftp_server: SftpServer, there: SftpEndpoint, root: Path) -> None:

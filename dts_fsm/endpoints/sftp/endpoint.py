@@ -27,6 +27,7 @@ OPTIONS: dict[str, type] = {
     "known_hosts": str,
     "private_key": str,
     "durable": bool,
+    "read_back": bool,
     "connect_timeout_s": float,
     "call_timeout_s": float,
     "workers": int,
@@ -39,13 +40,17 @@ _AT_ONCE = 8
 class SftpEndpoint(MovingEndpoint):
     """The files of an SFTP server, and threads that move them, over one connection with several sessions.
 
-    The server must be in ``known_hosts``: who it is, is never taken on trust. What arrives is read back and compared
-    before it appears, as the protocol has no checksums.
+    The server must be in ``known_hosts``: who it is, is never taken on trust. SFTP has no checksums; but each packet is
+    authenticated, and one that is damaged on its way ends the connection.
+
+    Source: RFC 4253, section 6.4, and RFC 5647.
 
     Args:
         sessions: asks the server.
         name: the endpoint's name in the configuration; for messages.
         durable: whether files are on the server's disk before they appear.
+        read_back: whether all that was written is read back and compared before it appears; a large file, parts of
+            which an earlier run has left, always is.
         workers: how many files are moved at once, at least 1.
         default_checksum: see ``MovingEndpoint``.
     """
@@ -58,11 +63,12 @@ class SftpEndpoint(MovingEndpoint):
         *,
         name: str = "sftp",
         durable: bool = True,
+        read_back: bool = False,
         workers: int = 4,
         default_checksum: str = DEFAULT_ALGORITHM,
     ) -> None:
         super().__init__(root=sessions.root, name=name, workers=workers, default_checksum=default_checksum)
-        self._tree = SftpTree(sessions, name, durable=durable)
+        self._tree = SftpTree(sessions, name, durable=durable, read_back=read_back)
 
     @classmethod
     def from_config(cls, config: EndpointConfig, *, executor: Executor | None = None) -> Self:

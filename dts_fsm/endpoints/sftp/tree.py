@@ -41,24 +41,18 @@ class Place:
     entry: Entry
 
 
-async def find(session: Session, path: str, *, follow: bool, root: bytes | None = None) -> Place | None:
-    """Give the file at the path; None where there is nothing.
+async def find(session: Session, path: str) -> Place | None:
+    """Give the file at the path, relative to the root; None where there is nothing.
 
-    Args:
-        session: asks the server.
-        path: relative to the root.
-        follow: whether symbolic links are followed, as long as they lead to places below the root.
-        root: another one than the session's, without links.
+    Symbolic links are followed, as long as they lead to places below the root.
 
     Raises:
-        UnsafePathError: a link leads elsewhere, or may not be followed; or it is no regular file.
+        UnsafePathError: a link leads elsewhere; or it is no regular file.
     """
-    root = session.root if root is None else root
+    root = session.root
     names = [name.encode() for name in components(path)]
     found = await _walked(session.sftp, root, names, path)
     if found is not None and found.type == _LINK:
-        if not follow:
-            raise UnsafePathError(f"{path}: there is a symbolic link at the destination, which is never followed")
         try:
             real = await real_path(session.sftp, _joined(root, names))
         except MISSING:
@@ -74,15 +68,16 @@ async def find(session: Session, path: str, *, follow: bool, root: bytes | None 
     return Place(path=_joined(root, names), entry=entry_of(found, path))
 
 
-async def make_folder(session: Session, path: str) -> bytes:
-    """Give the server's path of the folder in which the file is to be; it is there, and so are those above.
+async def make_room(session: Session, path: str) -> bytes:
+    """Give the server's path of a file that is to be written; its folder is there, and so are those above.
 
     Raises:
-        UnsafePathError: something on the way is a link, or no folder.
+        UnsafePathError: something on the way is a link, or no folder; or there is a link, or no regular file, already.
     """
-    names = [name.encode() for name in components(path)][:-1]
+    names = [name.encode() for name in components(path)]
     paths = [_joined(session.root, names[:number]) for number in range(1, len(names) + 1)]
-    for folder, there in zip(paths, await _looked(session.sftp, paths), strict=True):
+    *folders, last = zip(paths, await _looked(session.sftp, paths), strict=True)
+    for folder, there in folders:
         found = there
         if found is None:
             try:
@@ -94,7 +89,12 @@ async def make_folder(session: Session, path: str) -> bytes:
                     raise
         if found.type != _FOLDER:
             raise UnsafePathError(f"{path}: there is a link, or a file, in the place of a folder at the destination")
-    return _joined(session.root, names)
+    target, there = last
+    if there is not None and there.type == _LINK:
+        raise UnsafePathError(f"{path}: there is a symbolic link at the destination, which is never followed")
+    if there is not None and there.type != _FILE:
+        raise UnsafePathError(f"{path}: is not a regular file")
+    return target
 
 
 def entry_of(found: asyncssh.SFTPAttrs, path: str) -> Entry:
