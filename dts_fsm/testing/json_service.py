@@ -13,8 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-_MOST_BODY_BYTES = 1 << 20
-
 
 @attrs.frozen
 class Request:
@@ -46,8 +44,21 @@ class Request:
         return value
 
 
+@attrs.frozen
+class WithHeaders:
+    """A body with headers that belong to it.
+
+    Attributes:
+        value: what becomes the body.
+        headers: beside those that every answer has.
+    """
+
+    value: Any
+    headers: Mapping[str, str]
+
+
 Reply = tuple[int, Any]
-"""A status of HTTP, and what becomes the body, as JSON; bytes are sent as they are."""
+"""A status of HTTP, and what becomes the body, as JSON; bytes are sent as they are. It may be ``WithHeaders``."""
 
 Alteration = Callable[[Request, Reply], Reply]
 """Makes another reply of that which would be given; it may wait, or raise ``ConnectionAbortedError`` for none."""
@@ -59,9 +70,11 @@ class JsonService(ThreadingHTTPServer):
     Attributes:
         requests: what was asked, in order.
         alter: changes replies; None: none.
+        most_body_bytes: requests with larger bodies are refused.
     """
 
     daemon_threads = True
+    most_body_bytes = 1 << 20
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -87,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length", 0))
-        if length > _MOST_BODY_BYTES:
+        if length > self.server.most_body_bytes:
             self.close_connection = True
             return self._send((413, {"error": "the body is too large"}))
         request = Request(
@@ -109,10 +122,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         status, value = reply
+        headers: Mapping[str, str] = {}
+        if isinstance(value, WithHeaders):
+            value, headers = value.value, value.headers
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain" if isinstance(value, bytes) else "application/json")
         self.send_header("Content-Length", str(len(body)))
+        for name, text in headers.items():
+            self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
 
