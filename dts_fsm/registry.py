@@ -10,7 +10,11 @@ import importlib.metadata
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote
+
+import attrs
 
 from dts_fsm.config import Config, DatabaseConfig, EndpointConfig
 from dts_fsm.config.keys import SECTIONS
@@ -134,6 +138,8 @@ def build_endpoints(config: Config, *, executor: Executor | None = None) -> OnDe
 
     def make(name: str) -> Endpoint:
         section = config.endpoints[name]
+        if section.state_dir is None:
+            section = attrs.evolve(section, state_dir=_state_dir(config, name))
         factory = _located(config, f"endpoints.{name}.provider", lambda: endpoint_factory(section.provider))
         return _called(
             config,
@@ -164,6 +170,12 @@ def build_databases(config: Config, endpoints: Mapping[str, Endpoint]) -> OnDema
         )
 
     return OnDemand(config.databases, make)
+
+
+def _state_dir(config: Config, name: str) -> Path:
+    folder = quote(name, safe=" ")
+    # "." and ".." are names of endpoints, too
+    return config.service.data_dir / "endpoints" / (folder if folder.strip(".") else folder.replace(".", "%2E"))
 
 
 def _factory(group: str, kind: str, provider: str) -> Callable[..., Any]:

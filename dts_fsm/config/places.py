@@ -6,6 +6,7 @@ Errors name the key as a file has it (``endpoints.tape.provider``); who reads a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -108,6 +109,8 @@ class EndpointConfig:
         root: the folder, in the provider's own terms, below which everything lies.
         concurrency, rate_per_s: how many of its calls run at once, and begin in a second; None: as in ``service``.
         options: the provider's own keys; values whose key sounds of a secret are ``Secret``.
+        state_dir: a folder of this endpoint's own for what must survive a restart, made by whoever writes there; None
+            where nobody has given it one. An orchestrator gives each endpoint its own below ``service.data_dir``.
 
     Raises:
         InvalidEndpointConfigError: no provider; a bad name; an id that globus cannot use.
@@ -122,6 +125,7 @@ class EndpointConfig:
     concurrency: int | None = _optional_count("endpoints", InvalidEndpointConfigError)
     rate_per_s: float | None = optional_rate("endpoints", InvalidEndpointConfigError)
     options: Mapping[str, Any] = _options()
+    state_dir: Path | None = attrs.field(default=None, eq=False)  # not configured, but given
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no provider can work with."""
@@ -133,6 +137,7 @@ class EndpointConfig:
             root=(self.root, _TEXT),
             credential=(self.credential, _CREDENTIAL),
             options=(self.options, _MAPPING),
+            state_dir=(self.state_dir, (Path | None, "a Path or None")),
         )
         if not isinstance(self.provider, str) or not self.provider:
             raise InvalidEndpointConfigError(

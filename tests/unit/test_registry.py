@@ -230,6 +230,23 @@ def test_without_an_executor_the_factory_is_told_so(site: Site) -> None:
     assert build_endpoints(config())["one"].given == {"executor": None}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [("one", "one"), ("a/b", "a%2Fb"), ("..", "%2E%2E"), ("two words", "two words")]
+)
+def test_each_endpoint_has_a_folder_of_its_own_for_what_must_survive_a_restart(
+    site: Site, name: str, folder: str
+) -> None:
+    site.module("dts_test_orbit")
+    site.distribution("orbit", "orbital = dts_test_orbit:Thing")
+    section = EndpointConfig(key=name, provider="orbital")
+    settings = Config(service=ServiceConfig(data_dir="/srv", endpoint=name), endpoints={name: section})
+
+    assert build_endpoints(settings)[name].config.state_dir == Path("/srv/endpoints") / folder  # type: ignore[attr-defined]
+    given = attrs.evolve(section, state_dir=Path("/elsewhere"))
+    there = build_endpoints(attrs.evolve(settings, endpoints={name: given}))
+    assert there[name].config.state_dir == Path("/elsewhere")  # type: ignore[attr-defined]
+
+
 def test_an_unknown_name_is_a_key_error_and_get_gives_its_default() -> None:
     endpoints = build_endpoints(config())
 
