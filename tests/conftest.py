@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
 
 from dts_fsm.endpoints.streaming import batch  # noqa: E402
 from dts_fsm.testing import Rig  # noqa: E402 - the suites must be registered before anything imports them
+from tests.servers.globus import globus  # noqa: E402, F401 - a server for all who ask for it
 from tests.servers.nginx import nginx  # noqa: E402, F401 - a server for all who ask for it
 from tests.servers.s3 import s3_server  # noqa: E402, F401 - a server for all who ask for it
 from tests.servers.sftp import sftp_server  # noqa: E402, F401 - a server for all who ask for it

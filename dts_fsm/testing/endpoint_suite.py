@@ -40,6 +40,10 @@ class EndpointSuite:
     timeout_s: ClassVar[float] = 30.0
     """How long one move of a few small files may take, in seconds."""
 
+    compares: ClassVar[bool] = True
+    """Whether the endpoint itself compares what is in the place of a file. One whose service does that, and can only
+    either replace or leave, refuses with NEVER whatever is there, and tells no checksum of what was skipped."""
+
     @pytest.fixture
     def pair(self) -> EndpointPair:
         """Give a fresh pair of endpoints; everything is closed and removed when the test has ended."""
@@ -202,7 +206,7 @@ class EndpointSuite:
         self.move(pair, [file_of("a", b"first")])
         status = self.move(pair, [file_of("a", b"first")])
         assert status.code == OperationCode.SUCCEEDED, status
-        assert [(FileState.SKIPPED, 5, str(checksum(b"first")))] == [
+        assert [(FileState.SKIPPED, 5, str(checksum(b"first")) if self.compares else None)] == [
             (outcome.state, outcome.observed_bytes, outcome.observed_hash) for outcome in status.files
         ]
         assert _counts(status) == (1, 1, 5)
@@ -278,9 +282,12 @@ class EndpointSuite:
         self.move(pair, [file_of("a", b"first")])
         file = file_of("a", b"first", overwrite=policy, **({} if known else {"hash": None, "bytes": None}))
         status = self.move(pair, [file])
+        assert pair.read("delivered/a") == b"first"
+        if policy is Overwrite.NEVER and not self.compares:
+            assert (status.code, status.reason, status.transient) == (OperationCode.FAILED, "exists", False)
+            return
         assert [(state, 5)] == [(outcome.state, outcome.observed_bytes) for outcome in status.files], status
         assert _counts(status) == (1, int(state is FileState.SKIPPED), 5)
-        assert pair.read("delivered/a") == b"first"
 
     def test_always_replaces_other_content(self, pair: EndpointPair) -> None:
         pair.put("a", b"other")
@@ -304,7 +311,10 @@ class EndpointSuite:
         pair.source.transfer(pair.destination, files, operation_id=operation_id)
         source = pair.restart() if pair.restart else pair.source
         status = self.move(pair, files, operation_id=operation_id, source=source)
-        assert (status.code, status.num_files_transferred) == (OperationCode.SUCCEEDED, 10), status
+        if policy is Overwrite.NEVER and not self.compares:
+            assert (status.code, status.reason, status.num_files_transferred) == (OperationCode.FAILED, "exists", 5)
+        else:
+            assert (status.code, status.num_files_transferred) == (OperationCode.SUCCEEDED, 10), status
         assert contents == {path: pair.read(f"delivered/{path}") for path in contents}
 
     # A move that fails

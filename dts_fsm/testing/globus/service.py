@@ -159,16 +159,16 @@ class GlobusService(ScriptedService):
         """Source: https://docs.globus.org/api/transfer/task_submit/, Submit a transfer task, Result codes, Errors."""
         try:
             document = request.json()
+            submission_id = document.get("submission_id")
+            if (known := self._submission_ids.get(str(submission_id))) is not None:
+                return 200, self._accepted("Duplicate", known, str(submission_id))
             ends_at = check_submission(document, self.collections.keys())
         except LookupError as error:
             raise _RefusalError(404, "EndpointNotFound", str(error)) from None
         except (ValueError, TypeError) as error:
             raise _RefusalError(400, "ClientError.BadRequest", str(error)) from None
-        submission_id = document["submission_id"]
         if submission_id not in self._submission_ids:
             raise _RefusalError(400, "ClientError.BadRequest", f"Unknown submission_id {submission_id}")
-        if (known := self._submission_ids[submission_id]) is not None:
-            return 200, self._accepted("Duplicate", known, submission_id)
         if self.needed_scopes:
             # Source: https://docs.globus.org/api/flows/working-with-consents/, and GlobusAPIError.info of the SDK
             raise _RefusalError(403, "ConsentRequired", "Missing consents", required_scopes=self.needed_scopes)

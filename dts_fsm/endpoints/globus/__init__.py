@@ -1,0 +1,1 @@
+"""The endpoint of Globus collections: the service moves the bytes itself, from one to the other."""
