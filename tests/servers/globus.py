@@ -14,12 +14,13 @@ from dts_fsm.config import Credential, EndpointConfig, Secret
 from dts_fsm.endpoints.globus.endpoint import GlobusEndpoint
 from dts_fsm.testing.globus import GlobusService, globus_service
 
-HERE, THERE = uuid4(), uuid4()
+HERE, THERE, SERVICE = uuid4(), uuid4(), uuid4()
+"""Collections: of a source, of a destination, and of the machine that orchestrates."""
 
 
 @attrs.frozen
 class Globus:
-    """Two collections, and what a configuration says of them.
+    """Three collections, and what a configuration says of them.
 
     Attributes:
         service: that has them.
@@ -60,8 +61,8 @@ class Globus:
 
 @pytest.fixture
 def globus(tmp_path: Path) -> Iterator[Globus]:
-    """Globus with two empty collections."""
-    folders = {HERE: tmp_path / "here", THERE: tmp_path / "there"}
+    """Globus with three empty collections."""
+    folders = {HERE: tmp_path / "here", THERE: tmp_path / "there", SERVICE: tmp_path / "service"}
     for folder in folders.values():
         folder.mkdir()
     with globus_service(folders) as service:

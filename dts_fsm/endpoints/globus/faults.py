@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from globus_sdk import GlobusAPIError, GlobusError
+from globus_sdk import GlobusAPIError, GlobusError, NetworkError
 
 from dts_fsm.errors import PermanentError, TransientError, UnauthorizedError
 
@@ -59,7 +59,8 @@ def converted(error: GlobusError, what: str, hide: Callable[[str], str]) -> Perm
         hide: takes secrets out of a text.
     """
     if not isinstance(error, GlobusAPIError):
-        return TransientError(f"Globus could not be asked for {what}: {hide(shown(error))}")
+        cause = error.underlying_exception if isinstance(error, NetworkError) else error
+        return TransientError(f"Globus could not be asked for {what}: {hide(shown(cause))}")
     code, said = str(error.code or ""), hide(shown(error.message or error.http_reason or ""))
     words = f"{what}: {said} ({hide(shown(code or error.http_status, 100))})"
     if consent := error.info.consent_required:
