@@ -117,6 +117,7 @@ ENDPOINT_OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "globus": {
         "base_path": Kind.TEXT,
         "data_path": Kind.TEXT,
+        "data_access": Kind.FLAG,
         "refresh_token": Kind.SECRET,
         "sync_level": Kind.TEXT,
         "verify_checksum": Kind.FLAG,

@@ -99,7 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         parts = urlsplit(self.path)
-        length = int(self.headers.get("Content-Length", 0))
+        said = self.headers.get("Content-Length", "0")
+        if not (said.isascii() and said.isdigit()):
+            self.close_connection = True
+            return self._send((400, {"error": "the Content-Length is no number"}))
+        length = int(said)
         if length > self.server.most_body_bytes:
             self.close_connection = True
             return self._send((413, {"error": "the body is too large"}))

@@ -401,7 +401,7 @@ class TestReport:
 
     @pytest.mark.parametrize(
         "answer",
-        [{"DATA": "none"}, {"DATA": [3]}, {"DATA": [{}] * 50}, {"DATA": [{}], "next_marker": 0}, [], {}],
+        [{"DATA": "none"}, {"DATA": [3]}, {"DATA": [{}] * 1004}, {"DATA": [{}], "next_marker": 0}, [], {}],
         ids=["text", "numbers", "too many", "endless", "a list", "nothing"],
     )
     def test_a_list_that_is_none_is_asked_for_again(self, world: World, answer: Any) -> None:
@@ -488,10 +488,18 @@ class TestCredentials:
             assert config.credential.secret.reveal() not in str(raised.value)
 
     def test_a_consent_that_is_missing_is_named(self, world: World) -> None:
-        world.service.needed_scopes = ["urn:globus:auth:scope:transfer.api.globus.org:all[*data_access]"]
+        world.service.mapped = {THERE}
         status = world.move(files_of(world))
         assert (status.code, status.reason) == (OperationCode.FAILED, "credential")
         assert "log in again with the scopes urn:globus:auth:scope" in status.message
+
+    def test_an_app_consents_where_the_configuration_says_so(self, world: World, globus: Globus) -> None:
+        world.service.mapped = {HERE, THERE}
+        assert world.move(files_of(world)).reason == "credential"
+        source, destination = globus.endpoint(HERE, data_access=True), globus.endpoint(THERE, data_access=True)
+        operation = uuid4()
+        source.transfer(destination, files_of(world), operation_id=operation)
+        assert wait_for_end(source, operation).code is OperationCode.SUCCEEDED
 
     def test_somebody_who_has_logged_in_is_known_by_a_refresh_token(self, world: World, globus: Globus) -> None:
         tokens = world.service.tokens

@@ -321,10 +321,13 @@ class TestAsking:
         assert world.ended(world.submit(document))["status"] == "SUCCEEDED"
 
     def test_a_consent_that_is_missing_is_told(self, world: World) -> None:
-        world.service.needed_scopes = ["urn:globus:auth:scope:transfer.api.globus.org:all[*data_access]"]
+        world.service.mapped = {DESTINATION}
         with pytest.raises(TransferAPIError) as raised:
             world.submit(world.document("a"))
-        assert raised.value.info.consent_required.required_scopes == world.service.needed_scopes
+        assert raised.value.info.consent_required is not None
+        assert raised.value.info.consent_required.required_scopes == [
+            f"{TransferScopes.all}[*https://auth.globus.org/scopes/{DESTINATION}/data_access]"
+        ]
 
     def test_what_a_test_wants_refused_is_refused_and_nothing_done(self, world: World) -> None:
         document = world.document("a")
@@ -350,7 +353,7 @@ class TestAsking:
             {"deadline": "2001-01-01"},
             {"label": " blank"},
             {"verify_checksum": "yes"},
-            {"submission_id": str(uuid4())},
+            {"submission_id": "00000000-0000-4000-8000-000000000000"},
             {"source_endpoint": "no id"},
             {"unknown": 1},
         ],
@@ -369,6 +372,12 @@ class TestAsking:
         url = f"{world.service.url}/v0.10/transfer"
         answer = urllib3.request("POST", url, body=body, headers={"Authorization": token}, retries=False)
         assert answer.status == 400
+
+    @pytest.mark.parametrize("length", ["-1", "many", "1" * 30])
+    def test_a_length_that_is_none_is_refused(self, world: World, length: str) -> None:
+        url = f"{world.service.url}/v0.10/transfer"
+        answer = urllib3.request("POST", url, body=b"", headers={"Content-Length": length}, retries=False)
+        assert answer.status in (400, 413)
 
     def test_who_has_no_token_is_told_nothing(self, world: World) -> None:
         answer = urllib3.request("GET", f"{world.service.url}/v0.10/task_list", retries=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -18,7 +18,7 @@ from globus_sdk import (
     RefreshTokenAuthorizer,
     TransferClient,
 )
-from globus_sdk.scopes import TransferScopes
+from globus_sdk.scopes import GCSCollectionScopes, TransferScopes
 
 from dts_fsm.config import Secret
 from dts_fsm.endpoints.globus.faults import LaterError, converted, shown
@@ -34,6 +34,9 @@ MAX_EVENTS = 1000
 
 _IDS_AT_ONCE = 50
 """How many tasks one request asks for: their ids are in its URL."""
+
+_REPEATED = 1000
+"""How many entries more than there are files a list may have, before it is taken for one without an end."""
 
 _ENDED = ("Canceled", "CancelAccepted", "TaskComplete")
 _ACCEPTED = ("Accepted", "Duplicate")
@@ -68,13 +71,26 @@ class Account:
     def __init__(self, identity: Identity, *, pace: Pace | None = None, slots: Slots | None = None) -> None:
         self.pace, self.slots = pace or Pace(), slots or Slots()
         self._identity = identity
-        self._authorizer = _authorizer(identity)
+        self._lock = threading.Lock()
+        self._mapped: set[str] = set()
+        self._authorizer = _authorizer(identity, ())
         self._sdk = TransferClient(
             authorizer=self._authorizer,
             base_url=identity.transfer_url,
             transport=transport(),
             retry_config=retries(),
         )
+
+    def need_data_access(self, collection: str) -> None:
+        """Tokens from now on say that this app consents to data being transferred from and to a mapped collection.
+
+        What somebody who has logged in consents to was decided then.
+        Source: https://docs.globus.org/api/flows/working-with-consents/, data_access.
+        """
+        with self._lock:
+            if collection not in self._mapped:
+                self._mapped.add(collection)
+                self._authorizer = self._sdk.authorizer = _authorizer(self._identity, self._mapped)
 
     def close(self) -> None:
         """Close the connections; the account remains usable."""
@@ -172,7 +188,7 @@ class Account:
             answer = self._ask(what, lambda options=options: call(id_, **options))  # type: ignore[misc]
             items = _items(answer)
             given += len(items)
-            if given > most:
+            if given > most + _REPEATED:
                 raise TransientError(f"Globus tells more of {what} than there can be: {given} entries")
             yield from items
             marker = answer.get("next_marker")
@@ -219,7 +235,7 @@ def shared_account(identity: Identity) -> Account:
         return account
 
 
-def _authorizer(identity: Identity) -> ClientCredentialsAuthorizer | RefreshTokenAuthorizer:
+def _authorizer(identity: Identity, mapped: Iterable[str]) -> ClientCredentialsAuthorizer | RefreshTokenAuthorizer:
     # a token that has expired already: the SDK fetches one when it is first needed, and not now
     unused: Any = {"access_token": "", "expires_at": 0}
     options: Any = {"base_url": identity.auth_url, "transport": transport(), "retry_config": retries()}
@@ -230,7 +246,8 @@ def _authorizer(identity: Identity) -> ClientCredentialsAuthorizer | RefreshToke
     app = ConfidentialAppAuthClient(identity.client_id, identity.secret.reveal(), **options)
     if identity.refresh_token is not None:
         return RefreshTokenAuthorizer(identity.refresh_token.reveal(), app, **unused)
-    return ClientCredentialsAuthorizer(app, TransferScopes.all, **unused)
+    access = [GCSCollectionScopes(collection).data_access.with_optional(True) for collection in sorted(mapped)]
+    return ClientCredentialsAuthorizer(app, TransferScopes.all.with_dependencies(access), **unused)
 
 
 def _items(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -43,6 +43,8 @@ class GlobusEndpoint:
         self._settings = settings
         self._account = account or shared_account(settings.identity)
         self._account.pace.limit(settings.requests_per_s)
+        if settings.data_access:
+            self._account.need_data_access(settings.place.collection)
         journal = Journal(settings.journal)
         with contextlib.suppress(TransientError):  # whoever writes there is told
             journal.prune()

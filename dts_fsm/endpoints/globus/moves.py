@@ -156,6 +156,9 @@ class Moves:
         except PermanentError as error:
             self._refuse(operation, turn, submitted, error)
             return None
+        except TransientError:
+            self._account.slots.leave(owner)  # whoever asks again takes one again
+            raise
         self._journal.add_task(operation, turn, task)
         return task
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _OPTIONS: dict[str, type] = {
     "base_path": str,
     "data_path": str,
+    "data_access": bool,
     "refresh_token": Secret,
     "sync_level": str,
     "verify_checksum": bool,
@@ -57,6 +58,7 @@ class GlobusSettings:
         journal: the folder for what must survive.
         terms: how files are moved.
         requests_per_s: how many requests begin in a second.
+        data_access: whether the collection is a mapped one, which needs a consent of its own.
     """
 
     place: Place
@@ -65,6 +67,7 @@ class GlobusSettings:
     base_path: str = ""
     terms: Terms = attrs.field(factory=Terms)
     requests_per_s: float = REQUESTS_PER_S
+    data_access: bool = False
 
     @classmethod
     def from_config(cls, config: EndpointConfig) -> GlobusSettings:
@@ -95,6 +98,7 @@ class _Reading:
             journal=self._journal(),
             terms=self._terms(),
             requests_per_s=per_s,
+            data_access=options.get("data_access", False),
         )
 
     def _identity(self) -> Identity:

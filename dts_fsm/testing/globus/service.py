@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from dts_fsm.testing.globus.collections import Collection, FileError
 from dts_fsm.testing.globus.submissions import check_submission
 from dts_fsm.testing.globus.tasks import Task, now
-from dts_fsm.testing.globus.tokens import Tokens
+from dts_fsm.testing.globus.tokens import SCOPE, Tokens
 from dts_fsm.testing.globus.workshop import Workshop
 from dts_fsm.testing.json_service import Reply, Request, WithHeaders, served
 from dts_fsm.testing.scripted_service import ScriptedService, form
@@ -55,7 +55,7 @@ class GlobusService(ScriptedService):
         page_size: how many successes, or skipped errors, come with one answer.
         max_requests_per_s: more are refused in any one second; None: none are. Globus grants a user about 20.
         max_pending: how many tasks may not have ended. Source: https://docs.globus.org/faq/transfer-sharing/, limits.
-        needed_scopes: consents without which nothing is transferred.
+        mapped: the collections to which nothing is transferred, nor from them, without a consent to that.
     """
 
     most_body_bytes = 64 << 20
@@ -68,7 +68,7 @@ class GlobusService(ScriptedService):
         self.page_size = 1000
         self.max_requests_per_s: int | None = None
         self.max_pending = 100
-        self.needed_scopes: list[str] = []
+        self.mapped: set[UUID] = set()
         self.workshop = Workshop(self.lock, self.collections)
         self._submission_ids: dict[str, UUID | None] = {}
         self._losses: list[str] = []
@@ -115,7 +115,7 @@ class GlobusService(ScriptedService):
             return error.status, WithHeaders(_error(error.code, str(error), path, **error.more), wait)
 
     def _check(self, request: Request) -> None:
-        if not self.tokens.is_good(request.headers):
+        if self.tokens.scope(request.headers) is None:
             raise _RefusalError(401, "AuthenticationFailed", "Token is not active")
         at = time.monotonic()
         while self._asked_at and self._asked_at[0] <= at - 1:
@@ -169,9 +169,7 @@ class GlobusService(ScriptedService):
             raise _RefusalError(400, "ClientError.BadRequest", str(error)) from None
         if submission_id not in self._submission_ids:
             raise _RefusalError(400, "ClientError.BadRequest", f"Unknown submission_id {submission_id}")
-        if self.needed_scopes:
-            # Source: https://docs.globus.org/api/flows/working-with-consents/, and GlobusAPIError.info of the SDK
-            raise _RefusalError(403, "ConsentRequired", "Missing consents", required_scopes=self.needed_scopes)
+        self._check_consents(request, document)
         if sum(task.is_live for task in self.tasks.values()) >= self.max_pending:
             raise _RefusalError(409, "LimitExceeded", f"There are {self.max_pending} pending tasks")
         task = Task(id=uuid4(), document=document, requested_at=now(), ends_at=ends_at)
@@ -179,6 +177,14 @@ class GlobusService(ScriptedService):
         self.tasks[task.id] = task
         self.workshop.take(task)
         return 202, self._accepted("Accepted", task.id, submission_id)
+
+    def _check_consents(self, request: Request, document: Mapping[str, Any]) -> None:
+        """Source: https://docs.globus.org/api/flows/working-with-consents/, data_access."""
+        scope = self.tokens.scope(request.headers) or ""
+        for id_ in (UUID(document["source_endpoint"]), UUID(document["destination_endpoint"])):
+            needed = f"https://auth.globus.org/scopes/{id_}/data_access"
+            if id_ in self.mapped and needed not in scope:
+                raise _RefusalError(403, "ConsentRequired", "Missing consents", required_scopes=[f"{SCOPE}[*{needed}]"])
 
     def _accepted(self, code: str, task_id: UUID, submission_id: str) -> dict[str, Any]:
         return {

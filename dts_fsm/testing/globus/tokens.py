@@ -25,6 +25,7 @@ class Tokens:
     Attributes:
         client_id, client_secret: of an app that acts for itself.
         native_id, refresh_token: of an app without a secret, and what somebody who has logged in was given.
+        login_scope: what somebody who has logged in has consented to; an app consents by asking.
         lifetime_s: for how long an access token is good.
         num_issued: how many were given.
     """
@@ -32,18 +33,21 @@ class Tokens:
     def __init__(self) -> None:
         self.client_id, self.native_id = str(uuid4()), str(uuid4())
         self.client_secret, self.refresh_token = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        self.login_scope = SCOPE
         self.lifetime_s: float = _LIFETIME_S
         self.num_issued = 0
         self._ends_at: dict[str, float] = {}
+        self._scopes: dict[str, str] = {}
 
     def expire(self) -> None:
         """No access token that was given until now is good any more."""
         self._ends_at.clear()
 
-    def is_good(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request has an access token that is good."""
+    def scope(self, headers: Mapping[str, str]) -> str | None:
+        """Give what the access token of a request is good for; None where it has none that is good."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and self._ends_at.get(token, 0.0) > time.monotonic()
+        is_good = scheme == "Bearer" and self._ends_at.get(token, 0.0) > time.monotonic()
+        return self._scopes[token] if is_good else None
 
     def issued(self, headers: Mapping[str, str], fields: Mapping[str, str]) -> Reply:
         """Give the answer to a request for an access token."""
@@ -64,6 +68,9 @@ class Tokens:
             return 400, {"error": "invalid_grant", "error_description": "The grant is not valid"}
         token = secrets.token_urlsafe(32)
         self._ends_at[token] = time.monotonic() + self.lifetime_s
+        self._scopes[token] = (
+            fields.get("scope", SCOPE) if fields["grant_type"] != "refresh_token" else self.login_scope
+        )
         self.num_issued += 1
         answer: dict[str, Any] = {
             "access_token": token,
