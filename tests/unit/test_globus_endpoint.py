@@ -19,6 +19,7 @@ import pytest
 from dts_fsm.config import EndpointConfig
 from dts_fsm.endpoints.globus.client import Account
 from dts_fsm.endpoints.globus.endpoint import GlobusEndpoint
+from dts_fsm.endpoints.globus.journal import Journal
 from dts_fsm.endpoints.globus.pace import Slots
 from dts_fsm.endpoints.globus.settings import GlobusSettings
 from dts_fsm.endpoints.local import LocalEndpoint
@@ -435,6 +436,34 @@ class TestReport:
         status = world.move([attrs.evolve(world.put("a", b"first"), bytes=None, hash=None)])
         assert status.files == (FileOutcome(id="id of a", state=FileState.TRANSFERRED, observed_bytes=5),)
 
+    def test_a_process_that_dies_between_a_task_and_the_next_leaves_nothing_undone(
+        self, world: World, globus: Globus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = files_of(world)
+        files[1] = attrs.evolve(files[1], hash=checksum(b"something else"))
+        handle = world.begin(files)
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "add_ending", die)
+            with pytest.raises(KeyboardInterrupt):
+                wait_for_end(world.source, handle)
+        status = wait_for_end(globus.endpoint(HERE), handle)
+        assert outcomes(status) == {"a": ARRIVED, "b": (FileState.FAILED, "checksum mismatch"), "c": ARRIVED}
+        assert len(world.service.tasks) == 2
+
+    def test_a_damaged_journal_is_told_and_keeps_no_other_move_from_being_known(self, world: World) -> None:
+        world.service.workshop.hold()
+        handles = [world.begin([file]) for file in files_of(world)]
+        (world.globus.folder / "state" / "globus" / str(handles[1]) / "move.json").write_text("{")
+        world.service.workshop.release()
+        for handle in (handles[0], handles[2]):
+            assert wait_for_end(world.source, handle).code is OperationCode.SUCCEEDED
+        status = world.status(handles[1])
+        assert (status.code, "is damaged" in status.message) == (OperationCode.RUNNING, True)
+
 
 class TestCanceling:
     def test_a_task_is_canceled_and_what_had_arrived_stays(self, world: World) -> None:
@@ -486,6 +515,15 @@ class TestCredentials:
             assert isinstance(raised.value, UnauthorizedError)
             assert config.credential.secret is not None
             assert config.credential.secret.reveal() not in str(raised.value)
+
+    def test_a_credential_that_is_revoked_meanwhile_suspends_what_goes_on_at_globus(self, world: World) -> None:
+        handle = world.begin(files_of(world))
+        secret, world.service.tokens.client_secret = world.service.tokens.client_secret, "changed since"
+        world.service.tokens.expire()
+        status = world.status(handle)
+        assert (status.code, "does not accept the credential" in status.message) == (OperationCode.SUSPENDED, True)
+        world.service.tokens.client_secret = secret
+        assert wait_for_end(world.source, handle).code is OperationCode.SUCCEEDED
 
     def test_a_consent_that_is_missing_is_named(self, world: World) -> None:
         world.service.mapped = {THERE}

@@ -147,7 +147,10 @@ class Journal:
         turn = Turn(part)
         while f"{turn}.json" in names:
             task = self._task(operation, turn) if f"{turn}.task" in names else None
-            yield turn, task, f"{turn}.end.json" in names
+            over = f"{turn}.end.json" in names
+            yield turn, task, over
+            if not over:  # the next one is written first, and counts from then on
+                return
             turn = Turn(part, turn.number + 1)
 
     def draft(self, operation: UUID) -> Draft:

@@ -5,8 +5,9 @@ All that counts is in the journal; what is in memory only saves reading it.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -85,27 +86,36 @@ class Moves:
                 self._submit(operation, turn)
 
     def statuses(self, ids: Sequence[UUID]) -> dict[UUID, OperationStatus]:
-        """Give the status of each move."""
+        """Give the status of each move; what keeps one from being known for now is its message."""
         answers = {id_: status for id_ in ids if (status := self._ended.get(id_)) is not None}
         live: dict[UUID, Known] = {}
         for id_ in ids:
-            if id_ not in answers:
+            if id_ in answers:
+                continue
+            try:
                 known = self._journal.known(id_)
+            except PermanentError as error:
+                answers[id_] = _unknown(id_, error)
+            else:
                 if known is None:
                     answers[id_] = OperationStatus(code=OperationCode.LOST)
                 else:
                     live[id_] = known
-        wanted = [
-            task
-            for known in live.values()
-            for turns in known.turns
-            for _, task, over in turns[-1:]
-            if task and not over
-        ]
-        tasks = self._account.tasks(wanted) if wanted else {}
+        try:
+            tasks = self._tasks(live.values())
+        except PermanentError as error:
+            return answers | {id_: _unknown(id_, error) for id_ in live}
         for id_, known in live.items():
-            answers[id_] = self._status(id_, known, tasks)
+            try:
+                answers[id_] = self._status(id_, known, tasks)
+            except (TransientError, PermanentError) as error:
+                answers[id_] = _unknown(id_, error)
         return answers
+
+    def _tasks(self, moves: Collection[Known]) -> dict[UUID, Mapping[str, Any]]:
+        last = [turns[-1] for known in moves for turns in known.turns]
+        wanted = [task for _, task, over in last if task is not None and not over]
+        return self._account.tasks(wanted) if wanted else {}
 
     def cancel(self, operation: UUID) -> None:
         """The move is to be stopped: that is in the journal, and Globus was asked."""
@@ -116,7 +126,8 @@ class Moves:
         for turns in known.turns:
             _, task, over = turns[-1]
             if task is not None and not over:
-                self._account.cancel(task)
+                with contextlib.suppress(MissingError):
+                    self._account.cancel(task)
 
     # Submitting
 
@@ -181,8 +192,8 @@ class Moves:
                 continue
             try:
                 progress.append(self._looked_after(operation, known, turn, task, tasks))
-            except TransientError as error:
-                progress.append(_Progress(message=str(error)))
+            except (TransientError, PermanentError) as error:
+                progress.append(_Progress(message=str(error), suspended=isinstance(error, RefusedCredentialError)))
         now = self._journal.known(operation) or known
         if all(turns[-1][2] for turns in now.turns):
             return self._final(operation, now)
@@ -212,7 +223,7 @@ class Moves:
             self._end(operation, turn, Ending(code=OperationCode.FAILED, message=message, transient=True))
             return _Progress()
         if told.get("status") not in _LIVE:
-            return self._ended_task(operation, known, turn, told)
+            return self._ended_task(operation, known, turn, task, told)
         if known.canceled:
             self._account.cancel(task)
         return self._progress(task, told)
@@ -239,10 +250,10 @@ class Moves:
             suspended=told.get("status") == "INACTIVE" or bool(told.get("is_paused")),
         )
 
-    def _ended_task(self, operation: UUID, known: Known, turn: Turn, told: Mapping[str, Any]) -> _Progress:
+    def _ended_task(self, operation: UUID, known: Known, turn: Turn, task: UUID, told: Mapping[str, Any]) -> _Progress:
         """The end of a task is in the journal; what it has left undone for the sake of others is submitted again."""
         submitted = self._journal.submission(operation, turn)
-        task, most = UUID(str(told["task_id"])), len(submitted.files)
+        most = len(submitted.files)
         found = report(
             submitted,
             told,
@@ -340,6 +351,12 @@ class Moves:
         self._ended[operation] = status
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+
+
+def _unknown(operation: UUID, error: Exception) -> OperationStatus:
+    """How a move stands that Globus carries on with, and of which nothing can be heard: it waits for who can help."""
+    code = OperationCode.SUSPENDED if isinstance(error, RefusedCredentialError) else OperationCode.RUNNING
+    return OperationStatus(code=code, handle=operation, message=str(error))
 
 
 def _count(told: Mapping[str, Any], name: str) -> int:
