@@ -355,6 +355,14 @@ class TestReport:
         assert outcomes(status) == {"a": ARRIVED, "b": (FileState.FAILED, "checksum mismatch"), "c": ARRIVED}
         assert (status.reason, set(world.there()), len(world.service.tasks)) == ("checksum mismatch", {"a", "c"}, 2)
 
+    def test_what_was_there_with_another_size_has_not_arrived(self, world: World, globus: Globus) -> None:
+        world = attrs.evolve(world, source=globus.endpoint(HERE, sync_level="exists"))
+        file = world.put("a", b"the right content")
+        (globus.root(THERE) / "delivered").mkdir()
+        (globus.root(THERE) / "delivered" / "a").write_bytes(b"bad")
+        status = world.move([file])
+        assert (status.code, outcomes(status)) == (OperationCode.FAILED, {"a": (FileState.FAILED, "size mismatch")})
+
     def test_a_folder_is_no_file(self, world: World) -> None:
         world.put("folder/x", b"x")
         status = world.move([file_of("folder", b"12"), *files_of(world)])

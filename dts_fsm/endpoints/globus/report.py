@@ -193,18 +193,16 @@ def _observed(entry: Mapping[str, Any]) -> Checksum | None:
 
 
 def _skipped(submission: Submission, left: list[int], told: object) -> dict[int, FileOutcome]:
-    """The outcomes of files that a successful task neither transferred nor complained of."""
+    """The outcomes of files that a successful task neither transferred nor complained of.
+
+    Their sizes are not told, and no level but the size itself vouches for them: who wants them looks.
+    """
     level = submission.document.get("sync_level")
     if level is None or type(told) is not int or told < len(left):
         return {index: failed(submission.files[index], None, _SILENCE, transient=True) for index in left}
     if level == SYNC_LEVELS["exists"] and submission.files[0].overwrite is Overwrite.NEVER:
         return {index: failed(submission.files[index], "exists", _EXISTS) for index in left}
-    return {
-        index: FileOutcome(
-            id=submission.files[index].id, state=FileState.SKIPPED, observed_bytes=submission.files[index].bytes
-        )
-        for index in left
-    }
+    return {index: FileOutcome(id=submission.files[index].id, state=FileState.SKIPPED) for index in left}
 
 
 _SILENCE = "Globus says that the task has succeeded, and nothing of this file"
