@@ -320,12 +320,18 @@ class TestWaiting:
             world.status(handle)
         assert wait_for_end(world.source, handle).code is OperationCode.SUCCEEDED
 
-    def test_a_service_that_is_overloaded_is_left_alone_for_as_long_as_it_says(self, world: World) -> None:
-        files = files_of(world)
-        world.service.fail_next(2, 429, "TooManyRequests", retry_after_s=1)
-        with pytest.raises(TransientError, match="too often"):
+    @pytest.mark.parametrize(("status", "said"), [(429, "too often"), (503, "could not answer")])
+    def test_a_service_that_is_overloaded_is_left_alone_for_as_long_as_it_says(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+    ) -> None:
+        held: list[float] = []
+        monkeypatch.setattr(world.source._account.pace, "hold", held.append)
+        files, before = files_of(world), len(world.service.requests)
+        world.service.fail_next(2, status, "NotNow", retry_after_s=30)
+        with pytest.raises(TransientError, match=said):
             world.begin(files)
-        assert world.move(files).code is OperationCode.SUCCEEDED
+        refused = [each for each in world.service.requests[before:] if "submission_id" in each.path]
+        assert (held, len(refused)) == ([30.0], 1)
 
     def test_tokens_are_renewed(self, world: World) -> None:
         handle = world.begin(files_of(world))

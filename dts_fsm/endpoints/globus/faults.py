@@ -76,6 +76,8 @@ def converted(error: GlobusError, what: str, hide: Callable[[str], str]) -> Perm
         return LaterError(f"Globus does not take any more now: {words}", _after_s(error))
     if error.http_status in (403, 404) or "ExternalError" in code or "EndpointError" in code:
         return _refused(error.http_status, code, words)
+    if error.http_status == 503 and "Retry-After" in error.headers:
+        return LaterError(f"Globus could not answer for {words}", _after_s(error))
     if error.http_status >= 500 or error.http_status == 408:
         return TransientError(f"Globus could not answer for {words}")
     return PermanentError(f"Globus refuses {words}")

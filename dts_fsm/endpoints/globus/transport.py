@@ -24,6 +24,7 @@ MAX_ANSWER_BYTES = 64 << 20
 
 _RETRIES = 1
 _MAX_PAUSE_S = 2.0
+_REPEATED = (500, 502, 504)
 _CHUNK_BYTES = 1 << 16
 
 
@@ -75,5 +76,13 @@ def transport() -> RequestsTransport:
 
 
 def retries() -> RetryConfig:
-    """Give how often the SDK repeats a request: what is still refused then is asked for again by the next poll."""
-    return RetryConfig(max_retries=_RETRIES, max_sleep=_MAX_PAUSE_S)
+    """Give how often the SDK repeats a request: what is still refused then is asked for again by the next poll.
+
+    It repeats none that was refused with 429 or 503: it would wait for ``max_sleep`` where Globus wants a longer time.
+    """
+    return RetryConfig(
+        max_retries=_RETRIES,
+        max_sleep=_MAX_PAUSE_S,
+        retry_after_status_codes=(),
+        transient_error_status_codes=_REPEATED,
+    )
