@@ -48,7 +48,7 @@ class Terms:
         verify_checksum: whether Globus reads what it has written, and compares.
         encrypt_data: whether files are encrypted on their way.
         accept_other_hashes: whether a file may go whose checksum Globus cannot compare.
-        deadline_s: how long after its submission a task is ended by Globus; None: never.
+        deadline_s: how long after a submission was made here Globus ends its task; None: when Globus itself does.
         label: how the tasks are named for people; the move's id follows.
     """
 
