@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from coverage import Coverage
+from coverage.exceptions import CoverageWarning
 from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # machines are slow and shared: only a time-out tells
@@ -44,6 +47,18 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(autouse=True)
+def _uncovered(request: pytest.FixtureRequest) -> Iterator[None]:
+    measuring = Coverage.current() if request.node.get_closest_marker("uncovered") else None
+    if measuring is None:
+        yield
+        return
+    measuring.stop()
+    yield
+    with warnings.catch_warnings(action="ignore", category=CoverageWarning):  # all is imported already
+        measuring.start()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
@@ -17,7 +16,7 @@ class TestGlobus(EndpointSuite):
     compares: ClassVar[bool] = False
 
     @pytest.fixture
-    def pair(self, globus: Globus) -> Iterator[EndpointPair]:
+    def pair(self, globus: Globus) -> EndpointPair:
         source, destination = globus.endpoint(HERE, root="/data"), globus.endpoint(THERE, name="there")
 
         def put(path: str, content: bytes) -> None:
@@ -32,6 +31,4 @@ class TestGlobus(EndpointSuite):
         def restart() -> GlobusEndpoint:
             return globus.endpoint(HERE, root="/data")
 
-        yield EndpointPair(source=source, destination=destination, put=put, read=read, restart=restart)
-        source.close()
-        destination.close()
+        return EndpointPair(source=source, destination=destination, put=put, read=read, restart=restart)

@@ -30,6 +30,8 @@ from tests.exchange.engines import (
 )
 from tests.strategies import agreeing_guards, charts, rounds
 
+pytestmark = pytest.mark.uncovered
+
 LENGTH = 6
 CHECKOUT = Path(__file__).parents[2]
 OURS = {name: load_chart(name) for name in CHARTS}

@@ -12,6 +12,8 @@ from tests.kit.defects import DEFECTS
 from tests.kit.finding import by_rules, by_suites
 from tests.pages import DOCS
 
+pytestmark = pytest.mark.uncovered
+
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_each_defect_is_found_by_what_is_there_to_find_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ from dts_fsm.statechart import load_chart
 from dts_fsm.store import Change, OperationRow, RequestRow, TransferRow
 from dts_fsm.testing.store_rows import NOW, plan
 
+pytestmark = pytest.mark.uncovered
+
 FINAL = ("succeeded", "failed")
 Key = tuple[object, ...]
 

@@ -19,6 +19,8 @@ from dts_fsm.statechart import Chart, load_chart
 from dts_fsm.testing import Rig
 from tests.strategies import JSON, specifications
 
+pytestmark = pytest.mark.uncovered
+
 CHARTS = {"transfer": load_chart("transfer"), "operation": load_chart("operation")}
 CALLS = ("files_staged", "transfer", "transfer answer", "statuses", "cancel")
 DATABASE_CALLS = ("stage_files", "staging_status", "finalize")

@@ -25,10 +25,12 @@ class Globus:
     Attributes:
         service: that has them.
         folder: below which they are.
+        endpoints: that were given.
     """
 
     service: GlobusService
     folder: Path
+    endpoints: list[GlobusEndpoint] = attrs.field(factory=list)
 
     def root(self, collection: UUID) -> Path:
         """Give the folder of a collection."""
@@ -55,8 +57,10 @@ class Globus:
         )
 
     def endpoint(self, collection: UUID = HERE, **options: Any) -> GlobusEndpoint:
-        """Give an endpoint of a collection."""
-        return GlobusEndpoint.from_config(self.config(collection, **options))
+        """Give an endpoint of a collection; it is closed with the service."""
+        endpoint = GlobusEndpoint.from_config(self.config(collection, **options))
+        self.endpoints.append(endpoint)
+        return endpoint
 
 
 @pytest.fixture
@@ -66,4 +70,7 @@ def globus(tmp_path: Path) -> Iterator[Globus]:
     for folder in folders.values():
         folder.mkdir()
     with globus_service(folders) as service:
-        yield Globus(service, tmp_path)
+        found = Globus(service, tmp_path)
+        yield found
+        for endpoint in found.endpoints:
+            endpoint.close()

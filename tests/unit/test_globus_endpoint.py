@@ -255,6 +255,23 @@ endpoint({str(HERE)!r}, "globus").transfer(
         assert (status.code, status.reason, status.transient) == (OperationCode.FAILED, "refused", False)
         assert "ClientError.BadRequest: not now" in status.message
 
+    def test_a_deadline_counts_from_the_submission_however_long_that_has_waited(
+        self, world: World, globus: Globus
+    ) -> None:
+        source, operation = globus.endpoint(HERE, deadline=2.0), uuid4()
+        world.service.lose_answers(2)
+        world.service.workshop.hold()
+        with pytest.raises(TransientError):
+            source.transfer(world.destination, files_of(world), operation_id=operation)
+        task = next(iter(world.service.tasks.values()))
+        assert (task.ends_at - task.requested_at).total_seconds() <= 2
+        world.service.tasks.clear()
+        for id_ in world.service._submission_ids:
+            world.service._submission_ids[id_] = None  # as if it had never come there
+        threading.Event().wait(2.1)
+        world.service.workshop.release()
+        assert wait_for_end(source, operation).code is OperationCode.SUCCEEDED
+
 
 class TestWaiting:
     def test_a_paused_collection_suspends_its_moves_and_says_why(self, world: World) -> None:
@@ -368,6 +385,20 @@ class TestReport:
         (globus.root(THERE) / "delivered" / "a").write_bytes(b"bad")
         status = world.move([file])
         assert (status.code, outcomes(status)) == (OperationCode.FAILED, {"a": (FileState.FAILED, "size mismatch")})
+
+    def test_what_was_there_is_carried_again_where_there_is_a_checksum_to_compare_it_with(
+        self, world: World, globus: Globus
+    ) -> None:
+        files = files_of(world)
+        (globus.root(THERE) / "delivered").mkdir()
+        for name in "abc":
+            (globus.root(THERE) / "delivered" / name).write_bytes(f"content of {name}".encode())
+        files[1] = attrs.evolve(files[1], hash=checksum(b"what both ends do not have"))
+        files[2] = attrs.evolve(files[2], hash=None)
+        status = world.move(files)
+        expected = {"b": (FileState.FAILED, "checksum mismatch"), "c": (FileState.SKIPPED, None)}
+        assert outcomes(status) == {"a": ARRIVED, **expected}
+        assert [each.get("sync_level") for each in world.service.submissions] == [3, None]
 
     def test_a_folder_is_no_file(self, world: World) -> None:
         world.put("folder/x", b"x")

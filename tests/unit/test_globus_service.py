@@ -84,7 +84,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     with globus_service({SOURCE: source, DESTINATION: destination}) as service:
         (source / "a").write_bytes(b"first")
         (source / "b").write_bytes(b"second!")
-        yield World(service, client_of(service), source, destination)
+        client = client_of(service)
+        yield World(service, client, source, destination)
+        client.transport.close()
 
 
 class TestTasks:

@@ -19,6 +19,7 @@ from globus_sdk import (
     TransferClient,
 )
 from globus_sdk.scopes import GCSCollectionScopes, TransferScopes
+from globus_sdk.transport import RequestsTransport
 
 from dts_fsm.config import Secret
 from dts_fsm.endpoints.globus.faults import LaterError, converted, shown
@@ -73,7 +74,8 @@ class Account:
         self._identity = identity
         self._lock = threading.Lock()
         self._mapped: set[str] = set()
-        self._authorizer = _authorizer(identity, ())
+        self._auth_transport = transport()
+        self._authorizer = _authorizer(identity, (), self._auth_transport)
         self._sdk = TransferClient(
             authorizer=self._authorizer,
             base_url=identity.transfer_url,
@@ -90,11 +92,13 @@ class Account:
         with self._lock:
             if collection not in self._mapped:
                 self._mapped.add(collection)
-                self._authorizer = self._sdk.authorizer = _authorizer(self._identity, self._mapped)
+                self._authorizer = _authorizer(self._identity, self._mapped, self._auth_transport)
+                self._sdk.authorizer = self._authorizer
 
     def close(self) -> None:
         """Close the connections; the account remains usable."""
         self._sdk.transport.close()
+        self._auth_transport.close()
 
     # Tasks
 
@@ -235,10 +239,12 @@ def shared_account(identity: Identity) -> Account:
         return account
 
 
-def _authorizer(identity: Identity, mapped: Iterable[str]) -> ClientCredentialsAuthorizer | RefreshTokenAuthorizer:
+def _authorizer(
+    identity: Identity, mapped: Iterable[str], sent_by: RequestsTransport
+) -> ClientCredentialsAuthorizer | RefreshTokenAuthorizer:
     # a token that has expired already: the SDK fetches one when it is first needed, and not now
     unused: Any = {"access_token": "", "expires_at": 0}
-    options: Any = {"base_url": identity.auth_url, "transport": transport(), "retry_config": retries()}
+    options: Any = {"base_url": identity.auth_url, "transport": sent_by, "retry_config": retries()}
     if identity.secret is None:
         native = NativeAppAuthClient(identity.client_id, **options)
         token = identity.refresh_token.reveal() if identity.refresh_token else ""

@@ -20,7 +20,7 @@ from dts_fsm.endpoints.globus.looks import sizes
 from dts_fsm.endpoints.globus.place import Place
 from dts_fsm.endpoints.globus.report import report
 from dts_fsm.endpoints.globus.settings import GlobusSettings
-from dts_fsm.endpoints.globus.submission import failed, is_comparable, portions, refusal, submission
+from dts_fsm.endpoints.globus.submission import failed, is_comparable, portions, refusal, submission, timely
 from dts_fsm.errors import PermanentError, TransientError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer, OperationCode, OperationStatus
 
@@ -143,10 +143,12 @@ class Moves:
                 refused[file.id] = failed(file, "size mismatch", f"expected {file.bytes} bytes, {size} are there")
         with self._journal.draft(operation) as draft:
             for part in portions([file for file in files if file.id not in refused]):
-                draft.add(self._submission(part, destination, operation))
+                draft.add(self._submission(part, destination, operation, again=False))
             draft.commit(destination, tuple(refused.values()))
 
-    def _submission(self, files: tuple[FileTransfer, ...], destination: Place, operation: UUID) -> Submission:
+    def _submission(
+        self, files: tuple[FileTransfer, ...], destination: Place, operation: UUID, *, again: bool
+    ) -> Submission:
         return submission(
             files,
             source=self._settings.place,
@@ -154,6 +156,7 @@ class Moves:
             terms=self._settings.terms,
             operation=operation,
             submission_id=self._account.submission_id(),
+            again=again,
         )
 
     def _submit(self, operation: UUID, turn: Turn) -> UUID | None:
@@ -163,7 +166,7 @@ class Moves:
             return None
         submitted = self._journal.submission(operation, turn)
         try:
-            task = self._account.submit(submitted.document)
+            task = self._account.submit(timely(submitted.document, self._settings.terms))
         except PermanentError as error:
             self._refuse(operation, turn, submitted, error)
             return None
@@ -265,9 +268,8 @@ class Moves:
         ending = self._with_sizes(found.ending(submitted, go_on=go_on), submitted, known.destination)
         if go_on:
             rest = tuple(submitted.files[index] for index in found.left)
-            self._journal.add(
-                operation, Turn(turn.part, turn.number + 1), self._submission(rest, known.destination, operation)
-            )
+            following = self._submission(rest, known.destination, operation, again=True)
+            self._journal.add(operation, Turn(turn.part, turn.number + 1), following)
         self._end(operation, turn, ending)
         if go_on:
             self._submit(operation, Turn(turn.part, turn.number + 1))

@@ -9,7 +9,7 @@ import attrs
 
 from dts_fsm.endpoints.globus.faults import shown
 from dts_fsm.endpoints.globus.journal import Ending, Submission
-from dts_fsm.endpoints.globus.submission import SYNC_LEVELS, failed
+from dts_fsm.endpoints.globus.submission import SYNC_LEVELS, failed, is_comparable
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, OperationCode, Overwrite
 
 REASONS = {
@@ -71,16 +71,19 @@ class Report:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether a task failed for some of its files alone, so that the others may be submitted without them."""
-        return (
-            self.code is OperationCode.FAILED and bool(self.left) and bool(self.outcomes) and self.fatal in _OF_A_FILE
-        )
+        """Whether the files that are left may be submitted once more.
+
+        Either the task failed for others alone; or it succeeded, and has left these out, unverified.
+        """
+        if self.code is OperationCode.FAILED:
+            return bool(self.left) and bool(self.outcomes) and self.fatal in _OF_A_FILE
+        return self.code is OperationCode.SUCCEEDED and bool(self.left)
 
     def ending(self, submission: Submission, *, go_on: bool) -> Ending:
         """Give how the submission ended; ``go_on``: what is left is submitted once more."""
         outcomes = dict(self.outcomes)
         permanent = self.fatal in REASONS
-        if not go_on and self.code is OperationCode.FAILED:
+        if not go_on and self.code is not OperationCode.CANCELED:
             for index in self.left:
                 outcomes[index] = failed(
                     submission.files[index],
@@ -123,7 +126,8 @@ def report(
     left = [index for index in range(len(submission.files)) if index not in outcomes]
     if task.get("status") == "SUCCEEDED":
         outcomes |= _skipped(submission, left, task.get("files_skipped"))
-        return Report(outcomes=outcomes, left=(), code=OperationCode.SUCCEEDED, fatal="", message="")
+        unverified = tuple(index for index in left if index not in outcomes)
+        return Report(outcomes=outcomes, left=unverified, code=OperationCode.SUCCEEDED, fatal="", message="")
     fatal, message = _fatal(task)
     if fatal == CANCELED:
         return Report(outcomes=outcomes, left=tuple(left), code=OperationCode.CANCELED, fatal=fatal, message=message)
@@ -195,14 +199,20 @@ def _observed(entry: Mapping[str, Any]) -> Checksum | None:
 def _skipped(submission: Submission, left: list[int], told: object) -> dict[int, FileOutcome]:
     """The outcomes of files that a successful task neither transferred nor complained of.
 
-    Their sizes are not told, and no level but the size itself vouches for them: who wants them looks.
+    Their sizes are not told, and no level but the size itself vouches for them: who wants them looks. Those of which
+    the content was compared with the source, and which have a checksum that was not, are left out: only a file that
+    is carried is compared with it.
     """
     level = submission.document.get("sync_level")
     if level is None or type(told) is not int or told < len(left):
         return {index: failed(submission.files[index], None, _SILENCE, transient=True) for index in left}
     if level == SYNC_LEVELS["exists"] and submission.files[0].overwrite is Overwrite.NEVER:
         return {index: failed(submission.files[index], "exists", _EXISTS) for index in left}
-    return {index: FileOutcome(id=submission.files[index].id, state=FileState.SKIPPED) for index in left}
+    return {
+        index: FileOutcome(id=submission.files[index].id, state=FileState.SKIPPED)
+        for index in left
+        if level != SYNC_LEVELS["checksum"] or not is_comparable(submission.files[index].hash)
+    }
 
 
 _SILENCE = "Globus says that the task has succeeded, and nothing of this file"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -48,7 +48,7 @@ class Terms:
         verify_checksum: whether Globus reads what it has written, and compares.
         encrypt_data: whether files are encrypted on their way.
         accept_other_hashes: whether a file may go whose checksum Globus cannot compare.
-        deadline_s: how long after a submission was made here Globus ends its task; None: when Globus itself does.
+        deadline_s: how long after its submission a task is ended by Globus; None: when Globus itself does.
         label: how the tasks are named for people; the move's id follows.
     """
 
@@ -115,8 +115,12 @@ def submission(
     terms: Terms,
     operation: UUID,
     submission_id: str,
+    again: bool,
 ) -> Submission:
-    """Give what is submitted to move the files, which have one overwrite rule, as one task."""
+    """Give what is submitted to move the files, which have one overwrite rule, as one task.
+
+    ``again``: an earlier task has left them out, or would have had to; what may be replaced is.
+    """
     document: dict[str, Any] = {
         "DATA_TYPE": "transfer",
         "submission_id": submission_id,
@@ -132,22 +136,30 @@ def submission(
         "notify_on_failed": False,
         "notify_on_inactive": False,
     }
-    level = _sync_level(files[0].overwrite, terms)
+    level = _sync_level(files[0].overwrite, terms, again=again)
     if level is not None:
         document["sync_level"] = level
-    if terms.deadline_s is not None:
-        deadline = datetime.now(UTC) + timedelta(seconds=terms.deadline_s)
-        document["deadline"] = deadline.isoformat(timespec="seconds")
     document["DATA"] = [_item(file, source, destination) for file in files]
     return Submission(document=document, files=files)
 
 
-def _sync_level(overwrite: Overwrite, terms: Terms) -> int | None:
+def timely(document: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
+    """Give the document as it is sent now: its deadline counts from the moment at which Globus gets it.
+
+    Globus knows a submission again by its id alone.
+    """
+    if terms.deadline_s is None:
+        return dict(document)
+    deadline = datetime.now(UTC) + timedelta(seconds=terms.deadline_s)
+    return {**document, "deadline": deadline.isoformat(timespec="seconds")}
+
+
+def _sync_level(overwrite: Overwrite, terms: Terms, *, again: bool) -> int | None:
     match overwrite:
         case Overwrite.NEVER:
             return SYNC_LEVELS["exists"]
         case Overwrite.IF_DIFFERENT:
-            return SYNC_LEVELS[terms.sync_level]
+            return None if again else SYNC_LEVELS[terms.sync_level]
         case Overwrite.ALWAYS:
             return None
 
