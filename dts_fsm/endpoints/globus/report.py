@@ -88,7 +88,7 @@ class Report:
                 outcomes[index] = failed(
                     submission.files[index],
                     None if self.fatal in _OF_A_FILE else REASONS.get(self.fatal),
-                    self.message,
+                    self.message or _UNVERIFIED,
                     transient=not permanent or self.fatal in _OF_A_FILE,
                 )
         return Ending(
@@ -216,6 +216,7 @@ def _skipped(submission: Submission, left: list[int], told: object) -> dict[int,
 
 
 _SILENCE = "Globus says that the task has succeeded, and nothing of this file"
+_UNVERIFIED = "what is there was left as it is, and not compared with the checksum"
 _EXISTS = "another file is in its place, which may not be replaced"
 
 
