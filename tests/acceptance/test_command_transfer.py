@@ -10,10 +10,13 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +152,23 @@ class TestSuccess:
         assert [text for text in (b"catalog", b"succeeded", b"9/9 files", b"495.4/495.4 kB") if text not in shown] == []
 
 
+def freeze(process: subprocess.Popen[str], home: Path) -> None:
+    """The process stands still, and not within a transaction: that would hold up everybody else."""
+    (store,) = home.rglob("dts.db")
+    for _ in range(1000):
+        process.send_signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(store, timeout=0.05, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+            else:
+                db.execute("ROLLBACK")
+                return
+        threading.Event().wait(0.003)
+    raise TimeoutError("it is always within a transaction")
+
+
 class TestInterruption:
     def test_an_interrupted_transfer_goes_on_with_the_same_command(self, command: Command, tmp_path: Path) -> None:
         source, destination = large(tmp_path / "source"), tmp_path / "archive"
@@ -194,7 +214,7 @@ class TestInterruption:
         source, destination = large(tmp_path / "source"), tmp_path / "archive"
         first = command.start("transfer", source, destination, "--no-durable")
         catch(destination)
-        first.send_signal(signal.SIGSTOP)
+        freeze(first, command.home)
         second = command.start("transfer", source, destination, "--no-durable")
         assert second.stderr is not None
         assert "another process moves the same files" in second.stderr.readline()
