@@ -227,6 +227,14 @@ endpoint({str(HERE)!r}, "globus").transfer(
         source.transfer(world.destination, [file], operation_id=operation)
         assert wait_for_end(source, operation).code is OperationCode.SUCCEEDED
 
+    def test_a_path_that_globus_takes_for_a_home_folder_is_refused(self, world: World, globus: Globus) -> None:
+        file = world.put("~/a", b"first")
+        status = world.move([file, world.put("b", b"second")])
+        assert outcomes(status) == {"~/a": (FileState.FAILED, "unsafe path"), "b": ARRIVED}
+        assert world.source.files_staged([Descriptor(id="1", path="~/a", bytes=5)]) == {"1": False}
+        home = globus.endpoint(HERE, name="home", root="/~")  # whoever configures it means it
+        assert home.files_staged([Descriptor(id="1", path="a", bytes=5)]) == {"1": True}
+
     def test_a_large_move_is_made_in_parts(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("dts_fsm.endpoints.globus.submission.MAX_ITEMS", 4)
         files = [world.put(f"{i}", b"x" * i) for i in range(10)]
@@ -461,6 +469,35 @@ class TestReport:
         status = world.when(handle, lambda status: bool(status.message))
         assert (status.code, "Globus" in status.message) == (OperationCode.RUNNING, True)
         broken.set()
+        assert wait_for_end(world.source, handle).code is OperationCode.SUCCEEDED
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"files_transferred": 10**400},
+            {"files_transferred": "many"},
+            {"bytes_transferred": -5},
+            {"status": None},
+            {"status": "ENDED"},
+            {"nice_status": {"a": [1]}},
+            {"nice_status": ["x"], "nice_status_details": "\udcff\n\x1b[31m"},
+        ],
+        ids=", ".join,
+    )
+    def test_a_task_that_is_told_strangely_goes_on(self, world: World, said: dict[str, Any]) -> None:
+        world.service.workshop.hold()
+        handle = world.begin(files_of(world))
+
+        def spoil(request: Request, reply: Reply) -> Reply:
+            if request.path.endswith("task_list"):
+                for task in reply[1]["DATA"]:
+                    task.update(said)
+            return reply
+
+        world.service.alter = spoil
+        assert world.status(handle).code is OperationCode.RUNNING
+        world.service.alter = None
+        world.service.workshop.release()
         assert wait_for_end(world.source, handle).code is OperationCode.SUCCEEDED
 
     def test_the_answer_is_the_same_for_the_next_process(self, world: World, globus: Globus) -> None:

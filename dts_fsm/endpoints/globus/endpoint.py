@@ -17,7 +17,6 @@ from dts_fsm.endpoints.globus.settings import GlobusSettings
 from dts_fsm.errors import IncompatibleDestinationError, TransientError
 from dts_fsm.interfaces import Endpoint
 from dts_fsm.records import Descriptor, FileTransfer, OperationStatus
-from dts_fsm.records.checks import path_fault
 
 if TYPE_CHECKING:
     from dts_fsm.config import EndpointConfig
@@ -78,7 +77,9 @@ class GlobusEndpoint:
 
         One request asks for all files of a folder.
         """
-        wanted = {each.id: each.path for each in descriptors if each.path is not None and not path_fault(each.path)}
+        wanted = {
+            each.id: each.path for each in descriptors if each.path is not None and not self.place.fault(each.path)
+        }
         found = sizes(self._account, self.place, wanted.values())
         return {
             each.id: (path := wanted.get(each.id)) is not None and path in found and each.bytes in (None, found[path])

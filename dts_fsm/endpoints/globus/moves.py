@@ -24,8 +24,11 @@ from dts_fsm.endpoints.globus.submission import failed, is_comparable, portions,
 from dts_fsm.errors import PermanentError, TransientError
 from dts_fsm.records import FileOutcome, FileState, FileTransfer, OperationCode, OperationStatus
 
-_LIVE = ("ACTIVE", "INACTIVE")
-"""Source: https://docs.globus.org/api/transfer/task/, status."""
+_ENDED = ("SUCCEEDED", "FAILED")
+"""Source: https://docs.globus.org/api/transfer/task/, status; the others are ACTIVE and INACTIVE."""
+
+_MOST_COUNTED = 1 << 56
+"""Larger numbers are none: a few hundred of these together can still be stored."""
 
 _FINE = (None, "", "OK", "Queued")
 """What is no news in a nice_status. Source: https://docs.globus.org/api/transfer/task/, nice_status."""
@@ -133,7 +136,9 @@ class Moves:
 
     def _write_down(self, destination: Place, files: Sequence[FileTransfer], operation: UUID) -> None:
         terms, source = self._settings.terms, self._settings.place
-        refused = {file.id: outcome for file in files if (outcome := refusal(file, terms)) is not None}
+        refused = {
+            file.id: outcome for file in files if (outcome := refusal(file, source, destination, terms)) is not None
+        }
         # Globus compares checksums where it is given them; a size it is not told, so that it is looked at before
         unsure = [f for f in files if f.id not in refused and f.bytes is not None and not is_comparable(f.hash)]
         found = sizes(self._account, source, [file.source_path for file in unsure], denied=False) if unsure else {}
@@ -225,7 +230,7 @@ class Moves:
             message = f"Globus does not know the task {task} any more"
             self._end(operation, turn, Ending(code=OperationCode.FAILED, message=message, transient=True))
             return _Progress()
-        if told.get("status") not in _LIVE:
+        if told.get("status") in _ENDED:
             return self._ended_task(operation, known, turn, task, told)
         if known.canceled:
             self._account.cancel(task)
@@ -235,7 +240,7 @@ class Moves:
         said, nice = "", told.get("nice_status")
         if nice not in _FINE:
             parts = (told.get("nice_status_short_description") or nice, told.get("nice_status_details"))
-            said = "Globus: " + ": ".join(shown(part) for part in dict.fromkeys(parts) if part)
+            said = "Globus: " + ": ".join(dict.fromkeys(shown(part) for part in parts if part))
         if told.get("is_paused"):
             if task not in self._pauses:
                 self._pauses[task] = self._account.pause_message(task)
@@ -363,4 +368,4 @@ def _unknown(operation: UUID, error: Exception) -> OperationStatus:
 
 def _count(told: Mapping[str, Any], name: str) -> int:
     value = told.get(name)
-    return value if type(value) is int and value >= 0 else 0
+    return value if type(value) is int and 0 <= value <= _MOST_COUNTED else 0

@@ -10,11 +10,9 @@ from uuid import UUID
 
 import attrs
 
-from dts_fsm.endpoints.globus.faults import shown
 from dts_fsm.endpoints.globus.journal import Submission
 from dts_fsm.endpoints.globus.place import Place
 from dts_fsm.records import Checksum, FileOutcome, FileState, FileTransfer, Overwrite
-from dts_fsm.records.checks import path_fault
 
 MAX_ITEMS = 10_000
 """How many files one task has at most: a move of more is made in parts."""
@@ -34,7 +32,6 @@ SYNC_LEVELS = {"exists": 0, "size": 1, "mtime": 2, "checksum": 3}
 MAX_LABEL = 128
 """Source: https://docs.globus.org/api/transfer/task_submit/, Common Transfer and Delete fields, label."""
 
-_MAX_PATH = 4096
 _SKELETON_BYTES = 600
 _ITEM_BYTES = 250
 
@@ -65,11 +62,10 @@ def is_comparable(checksum: Checksum | None) -> bool:
     return checksum is not None and checksum.algorithm in CHECKSUMS
 
 
-def refusal(file: FileTransfer, terms: Terms) -> FileOutcome | None:
+def refusal(file: FileTransfer, source: Place, destination: Place, terms: Terms) -> FileOutcome | None:
     """Give why the file cannot be submitted; None where it can."""
-    for path in (file.source_path, file.destination_path):
-        if fault := path_fault(path) or (f"the path {shown(path)!r} is too long" if len(path) > _MAX_PATH else None):
-            return failed(file, "unsafe path", fault)
+    if fault := source.fault(file.source_path) or destination.fault(file.destination_path):
+        return failed(file, "unsafe path", fault)
     if file.hash is not None and not is_comparable(file.hash) and not terms.accept_other_hashes:
         known = ", ".join(CHECKSUMS)
         return failed(
