@@ -609,13 +609,27 @@ class TestCredentials:
 
     def test_a_consent_that_is_missing_is_named(self, world: World) -> None:
         world.service.mapped = {THERE}
-        status = world.move(files_of(world))
-        assert (status.code, status.reason) == (OperationCode.FAILED, "credential")
-        assert "log in again with the scopes urn:globus:auth:scope" in status.message
+        with pytest.raises(PermanentError, match="log in again with the scopes urn:globus:auth:scope"):
+            world.begin(files_of(world))
+
+    def test_a_credential_that_is_revoked_after_a_lost_answer_makes_no_second_task(self, world: World) -> None:
+        files, operation = files_of(world), uuid4()
+        world.service.lose_answers(2)
+        with pytest.raises(TransientError):
+            world.begin(files, operation)
+        secret, world.service.tokens.client_secret = world.service.tokens.client_secret, "changed since"
+        world.service.tokens.expire()
+        with pytest.raises(TransientError, match="does not accept the credential"):
+            world.begin(files, operation)
+        assert world.status(operation).code is OperationCode.SUSPENDED
+        world.service.tokens.client_secret = secret
+        assert wait_for_end(world.source, operation).code is OperationCode.SUCCEEDED
+        assert len(world.service.tasks) == 1
 
     def test_an_app_consents_where_the_configuration_says_so(self, world: World, globus: Globus) -> None:
         world.service.mapped = {HERE, THERE}
-        assert world.move(files_of(world)).reason == "credential"
+        with pytest.raises(PermanentError):
+            world.begin(files_of(world))
         source, destination = globus.endpoint(HERE, data_access=True), globus.endpoint(THERE, data_access=True)
         operation = uuid4()
         source.transfer(destination, files_of(world), operation_id=operation)

@@ -80,13 +80,20 @@ class Moves:
     def begin(self, destination: Place, files: Sequence[FileTransfer], operation: UUID) -> None:
         """The move is in the journal, and with Globus as far as that takes it; see ``GlobusEndpoint.transfer``."""
         known = self._journal.known(operation)
+        is_new = known is None
         if known is None:
             self._write_down(destination, files, operation)
             known = self._journal.known(operation)
-        for turns in known.turns if known else ():
-            turn, task, over = turns[-1]
-            if task is None and not over:
-                self._submit(operation, turn)
+        try:
+            for turns in known.turns if known else ():
+                turn, task, over = turns[-1]
+                if task is None and not over:
+                    self._submit(operation, turn)
+        except RefusedCredentialError as error:
+            if is_new:
+                raise
+            # what went there before goes on: who gave up now would have it moved twice
+            raise TransientError(str(error)) from error
 
     def statuses(self, ids: Sequence[UUID]) -> dict[UUID, OperationStatus]:
         """Give the status of each move; what keeps one from being known for now is its message."""
@@ -172,19 +179,19 @@ class Moves:
         submitted = self._journal.submission(operation, turn)
         try:
             task = self._account.submit(timely(submitted.document, self._settings.terms))
+        except (TransientError, RefusedCredentialError):
+            # it may have gone there before: only another answer to the same submission can tell
+            self._account.slots.leave(owner)
+            raise
         except PermanentError as error:
             self._refuse(operation, turn, submitted, error)
             return None
-        except TransientError:
-            self._account.slots.leave(owner)  # whoever asks again takes one again
-            raise
         self._journal.add_task(operation, turn, task)
         return task
 
     def _refuse(self, operation: UUID, turn: Turn, submitted: Submission, error: PermanentError) -> None:
-        reason = "credential" if isinstance(error, RefusedCredentialError) else "refused"
-        outcomes = tuple(failed(file, reason, str(error)) for file in submitted.files)
-        ending = Ending(code=OperationCode.FAILED, outcomes=outcomes, message=str(error), reason=reason)
+        outcomes = tuple(failed(file, "refused", str(error)) for file in submitted.files)
+        ending = Ending(code=OperationCode.FAILED, outcomes=outcomes, message=str(error), reason="refused")
         self._end(operation, turn, ending)
 
     # Looking after
@@ -243,8 +250,9 @@ class Moves:
             said = "Globus: " + ": ".join(dict.fromkeys(shown(part) for part in parts if part))
         if told.get("is_paused"):
             if task not in self._pauses:
-                self._pauses[task] = self._account.pause_message(task)
-            said = f"an administrator has paused the collection: {self._pauses[task] or 'no reason given'}"
+                with contextlib.suppress(TransientError, PermanentError):
+                    self._pauses[task] = self._account.pause_message(task)
+            said = f"an administrator has paused the collection: {self._pauses.get(task) or 'no reason given'}"
         else:
             self._pauses.pop(task, None)
         if told.get("status") == "INACTIVE" and not said:
