@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from dts_fsm.statechart import load_chart
 from dts_fsm.store import OperationRow, TransferRow
 from dts_fsm.testing.store_rows import NOW
 from tests.deciding import engine_of_mutes
+
+pytestmark = pytest.mark.uncovered
 
 TRANSFER, OPERATION = load_chart("transfer"), load_chart("operation")
 PHASES = ("unknown", "staging", "active", "finalizing")

@@ -19,6 +19,8 @@ from dts_fsm.serialization import descriptor_from_resource, from_json, load_json
 from tests.fuzzing import fuzz, limited, own_errors_only
 from tests.strategies import HOSTILE_JSON, JSON_WORDS, TEXTS, mutated, mutated_json, nested, records_of
 
+pytestmark = pytest.mark.uncovered
+
 DATA = Path(__file__).parents[1] / "data"
 CONFIG = (DATA / "dts.yaml").read_text(encoding="utf-8")
 SECRETS = ("s3cret-auth", "s3cret-globus", "s3cret-jdp", "s3cret-s3")

@@ -29,6 +29,8 @@ from dts_fsm.testing.rig import ORCID
 from tests.fuzzing import fuzz, limited, own_errors_only
 from tests.strategies import JSON, OBJECTS, TEXTS, mutated_json, nested, records_of
 
+pytestmark = pytest.mark.uncovered
+
 CONSTRUCTED = (
     *(Specification, User, Descriptor, FileTransfer, SearchParameters, FileOutcome, OperationStatus, OperationRequest),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant
@@ -16,6 +17,8 @@ from dts_fsm.records import DepartureKind, HistoryRecord, Replay
 from dts_fsm.statechart import Chart, load_chart, replay
 from tests.properties.test_transfers import Transfers
 from tests.strategies import OBJECTS
+
+pytestmark = pytest.mark.uncovered
 
 CHARTS = {True: load_chart("transfer"), False: load_chart("operation")}
 BEGAN = datetime(2027, 1, 1, tzinfo=UTC)
